@@ -1,0 +1,22 @@
+# Two commands: `make run` and `make test`. Each makes the environment first, if it is not there yet.
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONWARNINGS ?= ignore
+
+.PHONY: run test clean-environment
+
+run: .venv/complete
+	dvc repro
+	@python -m counterpoise.report
+
+test: .venv/complete
+	python -m pytest
+
+.venv/complete: requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+clean-environment:
+	rm -rf .venv

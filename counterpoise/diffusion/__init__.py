@@ -1,0 +1,1 @@
+"""Per-class diffusion: networks, EDM preconditioning and loss, training, sampling."""

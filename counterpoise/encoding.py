@@ -1,0 +1,50 @@
+"""Clips through a codec into packed latents, and what is left of the sound when they come back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from counterpoise import audio, quality
+from counterpoise.codecs import Codec
+from counterpoise.latents import Writer
+
+
+def encode(codec: Codec, clips: pd.DataFrame, path: Path, batch_size: int) -> None:
+    """Encode one class's clips into a packed file, a batch in memory at a time.
+
+    Clips of like length share a batch. Each is followed by silence longer than the codec sees, so that a clip's latent
+    does not depend on its neighbours in the batch.
+
+    Args:
+        clips: rows of the catalogue; their order is the order in the file.
+    """
+    frames = np.ceil(clips.seconds * codec.sample_rate / codec.hop).astype(int).clip(lower=1)
+    writer = Writer(path, clips.assign(frames=frames), codec.latent_channels)
+    order = np.argsort(clips.seconds.to_numpy(), kind="stable")
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    for batch in tqdm(batches, desc=f"encode {clips.label.iloc[0]}", unit="batch"):
+        for row, latent in zip(batch, codec.encode(_waves(codec, clips.path.iloc[batch]))):
+            writer.put(row, latent)
+    writer.close()
+
+
+def round_trip(codec: Codec, clips: pd.DataFrame) -> dict[str, float]:
+    """Mean quality of the given clips after encoding and decoding: the ceiling for everything made from latents."""
+    measures = []
+    for path in clips.path:
+        wave = _waves(codec, [path])[..., : -codec.sample_rate]
+        decoded = codec.decode(codec.encode(wave)).cpu()[..., : wave.shape[-1]]
+        measures.append(quality.round_trip(wave, decoded, codec.sample_rate))
+    return {name: round(float(np.mean([m[name] for m in measures])), 4) for name in measures[0]}
+
+
+def _waves(codec: Codec, paths: Sequence[str]) -> Tensor:
+    """Audio `[B, channels, samples]`, zero-padded to one second after the longest."""
+    waves = [audio.read(path, codec.sample_rate, codec.channels) for path in paths]
+    samples = max(wave.shape[1] for wave in waves) + codec.sample_rate
+    return torch.from_numpy(np.stack([audio.fit(wave, samples) for wave in waves]))

@@ -1,0 +1,221 @@
+"""The typed form of params.yaml: every tunable value, its range, and its meaning.
+
+A stage calls :func:`load` once. The whole file is checked, so that a typing error in the last
+section stops the first stage rather than the last one.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
+from pydantic import model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from counterpoise import CounterpoiseError
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Arm = Literal["none", "class_weights", "diffusion"]
+Model = Literal["cnn", "yamnet"]
+CodecName = Literal["mel", "encodec_24khz", "encodec_48khz"]
+
+
+class ParamsError(CounterpoiseError):
+    """params.yaml holds a value that counterpoise cannot use; the message names it."""
+
+
+class Section(BaseModel):
+    """One section of params.yaml: unknown keys are errors, values never change after parsing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(Section):
+    """Which sounds."""
+
+    dataset: Literal["dogs", "urbansound8k"]
+    path: str = Field(min_length=1)  # where an existing collection lies; read in place
+    scale: PositiveFloat = 1.0  # dogs only: share of the default number of recordings
+    seed: int = 0  # dogs only
+    min_recordings: Annotated[int, Field(ge=1)] = 2  # fewer training recordings of a class than this is an error
+    limit: dict[Slug, PositiveInt] = {}  # at most so many *training* units of a class
+    limit_unit: Literal["recordings", "clips"] = "recordings"
+
+
+class ClassInfo(Section):
+    """A class: its slug is the key in params.yaml; `name` is what people read."""
+
+    name: str = Field(min_length=1)
+
+
+class Audio(Section):
+    """The one form in which a clip reaches a classifier."""
+
+    sample_rate: Annotated[int, Field(ge=8000, le=192000)]  # Hz
+    channels: Literal[1, 2]
+    seconds: Annotated[float, Field(ge=0.05, le=60)]  # shorter clips are padded, longer ones cut
+
+
+class Split(Section):
+    """Which recordings are held out."""
+
+    test_fold: int
+    val_fold: int | None = None
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0  # used where val_fold is null
+    seed: int = 0
+
+
+class MelCodec(Section):
+    """Log-mel latents; the defaults keep 97 % of an AudioSet YAMNet embedding at 16 kHz."""
+
+    bands: PositiveInt = 96
+    f_min: Annotated[float, Field(ge=0)] = 20.0  # Hz
+    f_max: PositiveFloat = 8000.0  # Hz
+    n_fft: PositiveInt = 512
+    window: PositiveInt = 400  # samples
+    hop: PositiveInt = 160  # samples
+    sample_rate: PositiveInt = 16000  # Hz
+    nnls_steps: PositiveInt = 30
+    griffin_lim_steps: PositiveInt = 32
+
+
+class EncodecCodec(Section):
+    """EnCodec's continuous latents, taken before the quantiser."""
+
+    checkpoint: str | None = None  # a local .th file; null downloads the official one once, by checksum
+    requantise: PositiveFloat | None = None  # kbit/s; null decodes the latents as they are
+    chunk_seconds: PositiveFloat = 30.0  # longer audio is encoded piece by piece
+
+
+class Codec(Section):
+    """Audio to latents and back."""
+
+    name: CodecName
+    batch_size: PositiveInt = 16
+    check_clips: PositiveInt = 8  # clips a class whose round trip is measured
+    mel: MelCodec = MelCodec()
+    encodec: EncodecCodec = EncodecCodec()
+
+
+class Diffusion(Section):
+    """One EDM denoiser per class (Karras et al. 2022)."""
+
+    steps: PositiveInt
+    batch_size: PositiveInt
+    crop_frames: PositiveInt  # latent frames in a training crop
+    widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution
+    layers: PositiveInt = 1  # residual blocks at each resolution
+    attention: bool = True  # self-attention at the lowest resolution
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 30
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995
+    noise_mean: float = -0.4  # P_mean and P_std: ln(sigma) of training noise is normal (EDM, Table 1)
+    noise_std: PositiveFloat = 1.2
+    checkpoint_every: PositiveInt = 200  # steps between resumable checkpoints
+    seed: int = 0
+
+
+class Generate(Section):
+    """How a variation is sampled."""
+
+    start: Literal["own", "noise"] = "own"  # a clip's own latent plus noise, or noise alone
+    strength: PositiveFloat = 1.0  # sigma of the noise put on the normalised source latent
+    steps: Annotated[int, Field(ge=2)] = 12
+    batch_size: PositiveInt = 16
+    seed: int = 0
+
+
+class Aug(Section):
+    """How many variations."""
+
+    factor: Annotated[float, Field(ge=0)]  # synthetic clips per original, at most
+    per_class: dict[Slug, Annotated[float, Field(ge=0)]] = {}
+
+
+class Features(Section):
+    """The CNN's mel spectrogram and its augmentation."""
+
+    n_mels: PositiveInt = 64
+    n_fft: PositiveInt = 1024
+    hop: PositiveInt = 512  # samples
+    top_db: PositiveFloat = 80.0
+    time_shift: Fraction = 0.4  # largest shift, as a share of the clip
+    mask_fraction: Fraction = 0.1  # widest mask, as a share of the axis
+    masks: Annotated[int, Field(ge=0)] = 2  # masks on each axis
+
+
+class Classifier(Section):
+    """Training of the classifiers, the same number of steps for every arm."""
+
+    seeds: Annotated[list[int], Field(min_length=1)]
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat = 1e-3  # peak of the one-cycle schedule
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    checkpoint_every: PositiveInt = 200
+    yamnet_patches: PositiveInt = 1  # 0.96 s patches drawn from each clip in a training step; scoring uses all
+
+
+class Runtime(Section):
+    """Where and how the numbers are computed."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: PositiveInt = 2
+    workers: Annotated[int, Field(ge=0)] = 1  # processes that read audio
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    data: Data
+    classes: Annotated[dict[Slug, ClassInfo], Field(min_length=2)]
+    audio: Audio
+    split: Split
+    codec: Codec
+    diffusion: Diffusion
+    generate: Generate
+    aug: Aug
+    arms: Annotated[list[Arm], Field(min_length=1)]
+    models: Annotated[list[Model], Field(min_length=1)]
+    features: Features
+    classifier: Classifier
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def _only_known_classes(self) -> "Params":
+        for where, keys in (("data.limit", self.data.limit), ("aug.per_class", self.aug.per_class)):
+            for key in keys:
+                if key not in self.classes:
+                    raise ValueError(f"{where} names the class {key!r}; the classes are {', '.join(self.classes)}")
+        return self
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: the file is missing, is no YAML, or holds an unknown key or a value out of range;
+            the message has one line for each mistake, with the key, the value, and what is allowed.
+    """
+    try:
+        raw = YAML(typ="safe").load(Path(path).read_text(encoding="utf-8"))
+        return Params.model_validate(raw)
+    except FileNotFoundError:
+        raise ParamsError(f"{path} is missing: run from the repository's root, or `git checkout {path}`") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {error}") from None
+    except ValidationError as error:
+        raise ParamsError(_explain(path, error)) from None
+
+
+def _explain(path: str | Path, error: ValidationError) -> str:
+    lines = [f"{path} has {error.error_count()} value(s) that cannot be used:"]
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"] if part != "[key]") or "(whole file)"
+        given = "" if isinstance(item["input"], (dict, BaseModel)) else f" (given: {item['input']!r})"
+        message = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        lines.append(f"  {key}: {message}{given}")
+    lines.append("Mend the line and run `dvc repro` again; finished stages are kept.")
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""The machine: device, threads, precision, seeds, and the lock that keeps two processes off one output."""
+
+import contextlib
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from counterpoise import CounterpoiseError
+from counterpoise.params import Runtime
+
+
+class RuntimeUnavailable(CounterpoiseError):
+    """The machine cannot do what was asked, or is doing it already."""
+
+
+def setup(runtime: Runtime) -> torch.device:
+    """Fix thread counts and deterministic kernels, and choose the device.
+
+    The number of threads is a parameter because the order of floating-point sums depends on it.
+
+    Raises:
+        RuntimeUnavailable: the asked device is not on this machine.
+    """
+    torch.set_num_threads(runtime.threads)
+    threadpool_limits(runtime.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if runtime.device == "auto":
+        return torch.device("cuda" if available["cuda"] else "cpu")
+    if not available[runtime.device]:
+        here = ", ".join(name for name, there in available.items() if there)
+        raise RuntimeUnavailable(f"runtime.device is {runtime.device!r}, but this machine has only: {here}. Use `auto`.")
+    return torch.device(runtime.device)
+
+
+def autocast(runtime: Runtime, device: torch.device) -> torch.autocast:
+    """Mixed precision for a forward pass; with `precision: fp32` it changes nothing."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=runtime.precision == "bf16")
+
+
+def seed_for(*parts: object) -> int:
+    """A 63-bit seed that depends on every part, and on nothing else (no order of calls, no batch size)."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextlib.contextmanager
+def exclusive(lock: Path, wait: bool) -> Iterator[None]:
+    """Hold an operating-system lock; it ends with the process, however that ends.
+
+    Args:
+        lock: a file, made where it is missing.
+        wait: wait for another holder, or fail at once.
+
+    Raises:
+        RuntimeUnavailable: another process holds the lock, and `wait` is false.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise RuntimeUnavailable(
+                    f"another process is still writing {lock.stem}, perhaps left over from a run that was killed. "
+                    f"Wait for it, or end it (`fuser -k {lock}`), then run `dvc repro` again."
+                ) from None
+            print(f"waiting for another process that works on the same ({lock})", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,49 @@
+"""evaluate: score every classifier on the held-out recordings, and draw what it shows."""
+
+import json
+
+import pandas as pd
+
+from counterpoise import catalog, evaluation, params, pictures, runtime
+from counterpoise.classifiers import training
+from stages import CLASSIFIER, METRICS, PLOTS, PREDICTIONS, SPLITS, run
+
+
+def main() -> None:
+    p = params.load()
+    device = runtime.setup(p.runtime)
+    labels, names = list(p.classes), {slug: info.name for slug, info in p.classes.items()}
+    test = catalog.read(SPLITS / "test.csv", catalog.EXAMPLES)
+    catalog.check_contents(test)
+    counts = catalog.read(SPLITS / "balance.csv", catalog.BALANCE).set_index("label").real.to_dict()
+
+    # Predict
+    predictions, curves = [], []
+    for model in p.models:
+        for arm in p.arms:
+            for seed in p.classifier.seeds:
+                network, card = training.load(CLASSIFIER / f"{arm}-{model}" / f"seed{seed}", device)
+                probabilities = training.predict(network, test, card.audio, p.runtime, device, p.classifier.batch_size)
+                predictions.append(evaluation.predictions(test, probabilities, card.labels, model, arm, seed))
+                curves.append(pictures.curve_table(PLOTS / "training" / f"{arm}-{model}" / f"seed{seed}", model, arm, seed))
+
+    # Score
+    table = pd.concat(predictions)
+    views = evaluation.summarise(evaluation.score_runs(table, labels), counts)
+    catalog.write(table, PREDICTIONS)
+    METRICS.mkdir(exist_ok=True)
+    for name, view in views.items():
+        (METRICS / f"{name}.json").write_text(json.dumps(view, indent=1) + "\n")
+
+    # Draw
+    confusion, per_class = pictures.confusion_table(views["seeds"]), pictures.per_class_table(views["seeds"])
+    catalog.write(confusion, PLOTS / "confusion.csv")
+    catalog.write(per_class, PLOTS / "per_class.csv")
+    catalog.write(pd.concat(curves), PLOTS / "curves.csv")
+    for model in p.models:
+        pictures.confusion(confusion, model, counts, names, PLOTS / "pictures" / f"confusion_{model}.png")
+    pictures.recall_by_arm(per_class, names, PLOTS / "pictures" / "recall_by_arm.png")
+
+
+if __name__ == "__main__":
+    run(main)

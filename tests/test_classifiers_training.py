@@ -1,0 +1,236 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from counterpoise import audio as sound
+from counterpoise import catalog
+from counterpoise.checkpoint import Checkpoint
+from counterpoise.classifiers import build
+from counterpoise.classifiers.training import (
+    Card,
+    ModelError,
+    TrainingError,
+    class_weights,
+    draw,
+    load,
+    predict,
+    save,
+    train,
+)
+from counterpoise.params import Audio, Classifier, Features, Runtime
+
+torch.set_num_threads(1)
+
+AUDIO = Audio(sample_rate=8000, channels=1, seconds=0.5)
+FEATURES = Features(n_mels=32, n_fft=512, hop=128)
+CLASSIFIER = Classifier(seeds=[0], steps=60, batch_size=8, learning_rate=1e-2, checkpoint_every=4)
+RUNTIME = Runtime(device="cpu", threads=1, workers=0)
+CPU = torch.device("cpu")
+LABELS = ["hiss", "tone"]
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory) -> pd.DataFrame:
+    """Twenty hisses and twenty tones, 0.4 s each."""
+    folder = tmp_path_factory.mktemp("clips")
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(40):
+        label = LABELS[number % 2]
+        seconds = np.arange(3200) / 8000
+        tone = np.sin(2 * np.pi * rng.uniform(300, 3000) * seconds)
+        wave = 0.3 * (tone if label == "tone" else rng.standard_normal(3200)) * rng.uniform(0.3, 1)
+        path = folder / f"{number}.flac"
+        sound.write_flac(path, wave[None].astype(np.float32), 8000)
+        clip = {"clip_id": str(number), "path": str(path), "label": label, "source_id": str(number)}
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": catalog.sha256(path)})
+    return catalog.table(rows, catalog.EXAMPLES)
+
+
+def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Module:
+    return build(name, 2, AUDIO, FEATURES, classifier, seed=1)
+
+
+def run(model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, checkpoint=None, validation=None):
+    """Train, and return what `on_step` was told."""
+    told = {}
+
+    def on_step(step: int, measured: dict[str, float]) -> None:
+        told[step] = measured
+
+    train(model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, on_step, validation)
+    return told
+
+
+def few(steps: int, **changes: object) -> Classifier:
+    return CLASSIFIER.model_copy(update={"steps": steps, **changes})
+
+
+def same_weights(a: torch.nn.Module, b: torch.nn.Module) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_cnn_learns_to_tell_hiss_from_tone(examples):
+    model = fresh()
+    told = run(model, examples[:30], validation=examples[30:])
+    right = predict(model, examples[30:], AUDIO, RUNTIME, CPU, 8).argmax(axis=1) == [0, 1] * 5
+    assert right.mean() > 0.9
+    assert list(told) == list(range(1, 61))
+    validated = [step for step, measured in told.items() if "val_macro_f1" in measured]
+    assert validated == list(range(6, 61, 6))
+    assert told[60]["val_macro_f1"] > 0.9
+    assert told[60]["val_loss"] < told[6]["val_loss"]
+    assert told[60]["learning_rate"] < told[1]["learning_rate"] < max(m["learning_rate"] for m in told.values())
+
+
+def test_yamnet_s_loss_falls(examples):
+    told = run(fresh("yamnet"), examples, few(16, batch_size=16, learning_rate=2e-3))
+    losses = [measured["train_loss"] for measured in told.values()]
+    assert np.mean(losses[-3:]) < 0.6 * np.mean(losses[:3])
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(examples, tmp_path):
+    whole = fresh()
+    told_whole = run(whole, examples, few(10), validation=examples[:6])
+    checkpoint = Checkpoint(tmp_path / "run.pt")
+
+    def stop(step: int, measured: dict[str, float]) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), examples, LABELS, AUDIO, few(10), RUNTIME, CPU, 0, None, checkpoint, stop, examples[:6])
+    resumed = build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=99)  # its own weights must not matter
+    told = run(resumed, examples, few(10), checkpoint=checkpoint, validation=examples[:6])
+    assert list(told) == [5, 6, 7, 8, 9, 10]
+    assert all(told[step] == told_whole[step] for step in told)
+    assert same_weights(resumed, whole)
+
+
+def test_an_interrupted_yamnet_ends_with_the_same_bits(examples, tmp_path):
+    whole, resumed = fresh("yamnet"), fresh("yamnet")
+    run(whole, examples, few(3, checkpoint_every=2))
+    checkpoint = Checkpoint(tmp_path / "run.pt")
+    run(fresh("yamnet"), examples, few(3, checkpoint_every=2), checkpoint=checkpoint)  # leaves the state of step 2
+    assert list(run(resumed, examples, few(3), checkpoint=checkpoint)) == [3]
+    assert same_weights(resumed, whole)
+
+
+def test_reader_processes_do_not_change_the_result(examples):
+    alone, helped = fresh(), fresh()
+    told_alone = run(alone, examples, few(4))
+    told_helped = run(helped, examples, few(4), runtime=RUNTIME.model_copy(update={"workers": 1}))
+    assert told_alone == told_helped
+    assert same_weights(alone, helped)
+
+
+def test_a_training_leaves_the_global_generator_alone(examples):
+    before = torch.random.get_rng_state()
+    run(fresh(), examples, few(2), validation=examples[:4])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_batches_are_full_and_every_epoch_has_every_example_once():
+    rows = [row for batch in draw(7, 4, range(7), seed=0) for row in batch]
+    epochs = [rows[start : start + 7] for start in range(0, 28, 7)]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert list(draw(7, 4, range(3, 7), seed=0)) == list(draw(7, 4, range(7), seed=0))[3:]
+    assert list(draw(7, 4, range(7), seed=1)) != list(draw(7, 4, range(7), seed=0))
+    assert [len(batch) for batch in draw(3, 8, range(2), seed=0)] == [8, 8]
+
+
+def test_class_weights_are_balanced():
+    weights = class_weights(["tone"] * 3 + ["hiss"], LABELS)
+    torch.testing.assert_close(weights, torch.tensor([4 / (2 * 1), 4 / (2 * 3)]))
+
+
+def test_class_weights_need_a_clip_of_every_class():
+    with pytest.raises(TrainingError, match="no training clip of hiss"):
+        class_weights(["tone"], LABELS)
+
+
+def test_class_weights_change_what_is_learnt(examples):
+    plain, weighted = fresh(), fresh()
+    run(plain, examples, few(5))
+    run(weighted, examples, few(5), weights=torch.tensor([50.0, 0.02]))
+    assert not same_weights(plain, weighted)
+    hisses = [predict(model, examples, AUDIO, RUNTIME, CPU, 40)[:, 0].mean() for model in (plain, weighted)]
+    assert hisses[1] > hisses[0]
+
+
+@pytest.mark.parametrize("name", ["cnn", "yamnet"])
+def test_predictions_do_not_depend_on_the_batch_size_and_keep_the_order(examples, name):
+    model = fresh(name)
+    run(model, examples, few(4))
+    one, seven = (predict(model, examples[:10], AUDIO, RUNTIME, CPU, size) for size in (1, 7))
+    assert model.training
+    assert one.shape == (10, 2)
+    assert one.dtype == np.float32
+    np.testing.assert_allclose(one, seven, atol=1e-5)
+    assert np.ptp(one[:, 0]) > 0.01
+    np.testing.assert_allclose(one[::-1], predict(model, examples[:10][::-1], AUDIO, RUNTIME, CPU, 7), atol=1e-5)
+    assert predict(model, examples[:0], AUDIO, RUNTIME, CPU, 7).shape == (0, 2)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(examples):
+    with pytest.raises(TrainingError, match=r"the loss is nan at step \d+ of 30.*classifier.learning_rate.*1e\+30"):
+        run(fresh(), examples, few(30, learning_rate=1e30))
+
+
+def test_no_clips_and_unknown_labels_are_named(examples):
+    with pytest.raises(TrainingError, match="no clip to train on"):
+        run(fresh(), examples[:0])
+    with pytest.raises(TrainingError, match="clips of meow, but the classes are hiss, tone"):
+        run(fresh(), examples.assign(label="meow"))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_shortest_trainings_work(examples, steps):
+    assert list(run(fresh(), examples, few(steps), validation=examples[:2])) == list(range(1, steps + 1))
+
+
+@pytest.mark.parametrize("name", ["cnn", "yamnet"])
+def test_mixed_precision_trains(examples, name):
+    told = run(fresh(name), examples, few(2), runtime=RUNTIME.model_copy(update={"precision": "bf16"}))
+    assert np.isfinite(told[2]["train_loss"])
+
+
+@pytest.mark.parametrize("name", ["cnn", "yamnet"])
+def test_a_saved_model_comes_back_as_it_was(examples, tmp_path, name):
+    model = fresh(name)
+    run(model, examples, few(2))
+    card = Card(model=name, labels=LABELS, audio=AUDIO, features=FEATURES, classifier=CLASSIFIER)
+    save(tmp_path / "a" / "model", model, card)
+    again, same_card = load(tmp_path / "a" / "model", CPU)
+    assert same_card == card
+    assert not again.training
+    expected = predict(model, examples[:8], AUDIO, RUNTIME, CPU, 8)
+    np.testing.assert_array_equal(predict(again, examples[:8], AUDIO, RUNTIME, CPU, 8), expected)
+    save(tmp_path / "b", again, card)
+    for file in ("model.safetensors", "config.json"):
+        assert (tmp_path / "a" / "model" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_a_folder_without_a_usable_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="config.json is missing: run `dvc repro`"):
+        load(tmp_path, CPU)
+    card = Card(model="cnn", labels=LABELS, audio=AUDIO, features=FEATURES, classifier=CLASSIFIER)
+    save(tmp_path, fresh(), card)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"labels": ["a", "b", "c"]}))
+    with pytest.raises(ModelError, match="the weights do not fit config.json"):
+        load(tmp_path, CPU)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model": "resnet"}))
+    with pytest.raises(ModelError, match="no classifier of this version"):
+        load(tmp_path, CPU)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").write_bytes(b"not tensors")
+    with pytest.raises(ModelError, match="no classifier of this version"):
+        load(tmp_path, CPU)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="model.safetensors is missing"):
+        load(tmp_path, CPU)

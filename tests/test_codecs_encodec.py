@@ -1,0 +1,311 @@
+import functools
+import hashlib
+import http.server
+import math
+import threading
+
+import pytest
+import torch
+
+from counterpoise import params
+from counterpoise.codecs import CodecError, build
+from counterpoise.codecs import encodec
+from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
+
+CPU = torch.device("cpu")
+NAMES = ["encodec_24khz", "encodec_48khz"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Files of random weights for both full-size networks."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {}
+    for number, name in enumerate(NAMES):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(number)
+            state = encodec._untrained(name).state_dict()
+            for key, value in state.items():
+                if key.endswith("_codebook.embed"):
+                    value.normal_(std=0.05)
+        files[name] = folder / f"{name}.th"
+        torch.save(state, files[name])
+    return files
+
+
+@pytest.fixture(scope="module")
+def codecs(weights):
+    return {
+        name: build(params.Codec(name=name, encodec=params.EncodecCodec(checkpoint=str(path))), CPU)
+        for name, path in weights.items()
+    }
+
+
+@pytest.fixture()
+def server(tmp_path):
+    """A local folder and the address that serves it."""
+    handler = functools.partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield tmp_path, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments) -> None:
+        """Say nothing."""
+
+
+def noise(channels: int, samples: int, seed: int = 0, batch: int = 1) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, channels, samples, generator=torch.Generator().manual_seed(seed))
+
+
+def test_they_say_what_every_codec_says(codecs):
+    small, large = codecs["encodec_24khz"], codecs["encodec_48khz"]
+    assert (small.name, small.sample_rate, small.channels, small.latent_channels, small.hop) == (
+        "encodec_24khz", 24000, 1, 128, 320,
+    )
+    assert (large.name, large.sample_rate, large.channels, large.latent_channels, large.hop) == (
+        "encodec_48khz", 48000, 2, 129, 320,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("samples", [1, 320, 321, 3000])
+def test_every_length_gives_one_frame_a_hop_and_whole_hops_back(codecs, name, samples):
+    codec = codecs[name]
+    latents = codec.encode(noise(codec.channels, samples, batch=2))
+    assert latents.shape == (2, codec.latent_channels, math.ceil(samples / 320))
+    wave = codec.decode(latents)
+    assert wave.shape == (2, codec.channels, latents.shape[2] * 320) and wave.isfinite().all()
+
+
+def test_24khz_latents_and_waves_are_the_networks_own(codecs):
+    codec = codecs["encodec_24khz"]
+    wave = noise(1, 7777)
+    with torch.no_grad():
+        latents = codec._model.encoder(wave)
+        decoded = codec._model.decoder(latents)
+    assert torch.equal(codec.encode(wave), latents)
+    assert torch.equal(codec.decode(latents), decoded)
+
+
+@pytest.mark.parametrize("chunk_seconds", [1e-6, 0.05])
+def test_24khz_pieces_change_nothing_but_rounding(codecs, weights, chunk_seconds):
+    whole = codecs["encodec_24khz"]
+    settings = params.EncodecCodec(checkpoint=str(weights["encodec_24khz"]), chunk_seconds=chunk_seconds)
+    pieces = EncodecCodec("encodec_24khz", settings, CPU)
+    wave = noise(1, 4000 + 77)
+    latents = whole.encode(wave)
+    assert latents.std() > 1e-2  # of the random network, 10,000 times the tolerance
+    assert torch.allclose(pieces.encode(wave), latents, rtol=0, atol=1e-6)
+    assert torch.allclose(pieces.decode(latents), whole.decode(latents), rtol=0, atol=1e-6)
+
+
+def test_48khz_latents_of_a_short_clip_are_the_networks_own_and_its_level(codecs):
+    codec = codecs["encodec_48khz"]
+    wave = noise(2, 6400)
+    rms = wave.mean(1).square().mean().sqrt()
+    latents = codec.encode(wave)
+    with torch.no_grad():
+        assert torch.allclose(latents[:, :128], codec._model.encoder(wave / (1e-8 + rms)), atol=1e-6)
+        expected = codec._model.decoder(latents[:, :128]) * rms
+    assert torch.allclose(latents[:, 128], rms.log())
+    assert torch.allclose(codec.decode(latents), expected, atol=1e-6)
+
+
+def test_48khz_segments_lie_on_the_latent_grid_and_share_two_frames(codecs):
+    codec = codecs["encodec_48khz"]
+    wave = noise(2, 48000 + 3211)
+    wave[..., 47360:] *= 0.01
+    first, second = (codec.encode(part) for part in (wave[..., :48000], wave[..., 47360:]))
+    latents = codec.encode(wave)
+    assert torch.allclose(latents[..., :149], first[..., :149], atol=1e-6)
+    assert torch.allclose(latents[..., 149:], second[..., 1:], atol=1e-6)
+    assert codec.decode(latents).shape == (1, 2, latents.shape[2] * 320)
+
+
+def test_48khz_segments_keep_their_own_levels(codecs):
+    codec = codecs["encodec_48khz"]
+    latents = codec.encode(noise(2, 48000 + 3200))
+    quieter = latents.clone()
+    quieter[:, 128, 149:] -= math.log(100)
+    loud, mixed = codec.decode(latents), codec.decode(quieter)
+    assert torch.allclose(mixed[..., :47360], loud[..., :47360], atol=1e-6)
+    assert torch.allclose(mixed[..., 48000:], loud[..., 48000:] / 100, atol=1e-6)
+
+
+def test_48khz_a_quieter_sound_comes_back_quieter(codecs):
+    codec = codecs["encodec_48khz"]
+    wave = noise(2, 48000 + 6400)
+    loud, quiet = (codec.decode(codec.encode(gain * wave)) for gain in (1.0, 0.1))
+    assert loud.abs().max() > 1e-3
+    assert torch.allclose(loud, 10 * quiet, rtol=0, atol=1e-4 * float(loud.abs().max()))
+
+
+def test_48khz_padding_with_silence_leaves_the_level_of_the_sound(codecs):
+    codec = codecs["encodec_48khz"]
+    latents = codec.encode(noise(2, 3200))
+    padded = torch.cat([latents, codec.silence[None, :, None].expand(1, -1, 90)], dim=2)
+    wave = codec.decode(padded)
+    with torch.no_grad():
+        unscaled = codec._model.decoder(padded[:, :128])
+    assert torch.allclose(wave[..., :3200], unscaled[..., :3200] * latents[0, 128, 0].exp(), atol=1e-6)
+    assert (wave[..., 3200:] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_silence_is_the_frame_of_digital_silence(codecs, name):
+    codec = codecs[name]
+    latents = codec.encode(torch.zeros(1, codec.channels, 50 * 320))
+    assert latents[0, :, 30].abs().max() > 0.05
+    assert torch.allclose(latents[0, :, 30], codec.silence, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_requantising_passes_latents_through_the_models_quantiser(codecs, weights, name):
+    plain = codecs[name]
+    settings = params.EncodecCodec(checkpoint=str(weights[name]), requantise=6.0)
+    coarse = EncodecCodec(name, settings, CPU)
+    latents = plain.encode(noise(plain.channels, 6400))
+    model = plain._model
+    with torch.no_grad():
+        model.set_target_bandwidth(6.0)
+        frames = model.quantizer.decode(model.quantizer.encode(latents[:, :128], model.frame_rate, 6.0))
+    quantised = torch.cat([frames, latents[:, 128:]], dim=1)
+    assert torch.equal(coarse.encode(noise(plain.channels, 6400)), latents)
+    assert torch.allclose(coarse.decode(latents), plain.decode(quantised), atol=1e-6)
+    assert not torch.allclose(coarse.decode(latents), plain.decode(latents), atol=1e-6)
+
+
+def test_a_bandwidth_that_the_model_does_not_have_is_refused(weights):
+    settings = params.EncodecCodec(checkpoint=str(weights["encodec_48khz"]), requantise=1.5)
+    with pytest.raises(CodecError, match="requantise is 1.5; encodec_48khz has 3, 6, 12, 24 kbit/s"):
+        EncodecCodec("encodec_48khz", settings, CPU)
+
+
+@pytest.mark.parametrize(("name", "channels"), [("encodec_24khz", 2), ("encodec_48khz", 1)])
+def test_another_number_of_channels_is_refused(codecs, name, channels):
+    with pytest.raises(CodecError, match="wave has the shape"):
+        codecs[name].encode(noise(channels, 1000))
+    with pytest.raises(CodecError, match="latents has the shape"):
+        codecs[name].decode(torch.zeros(1, 96, 4))
+
+
+def test_building_leaves_the_global_random_state_alone(weights):
+    state = torch.get_rng_state()
+    EncodecCodec("encodec_24khz", params.EncodecCodec(checkpoint=str(weights["encodec_24khz"])), CPU)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda state: {**state, "extra": torch.zeros(1)}, "1 tensors are unknown, for example extra"),
+        (lambda state: {k: v for k, v in state.items() if "lstm" not in k}, r"tensors are missing.*lstm"),
+        (lambda state: {k: v[..., :1] if "bias_hh" in k else v for k, v in state.items()}, "have another shape"),
+        (lambda state: list(state), "not a dictionary of tensors"),
+        (lambda state: {"best_state": state}, "not a dictionary of tensors"),
+    ],
+)
+def test_weights_of_another_form_are_refused_with_the_reason(codecs, weights, tmp_path, damage, reason):
+    path = tmp_path / "other.th"
+    torch.save(damage(torch.load(weights["encodec_24khz"], weights_only=True)), path)
+    with pytest.raises(CodecError, match=rf"other\.th.*{reason}"):
+        load_weights(codecs["encodec_24khz"]._model, path)
+
+
+def test_weights_of_the_other_model_are_refused(codecs, weights):
+    with pytest.raises(CodecError, match="another network"):
+        load_weights(codecs["encodec_24khz"]._model, weights["encodec_48khz"])
+
+
+@pytest.mark.parametrize("keep", [0, 10, 100_000])
+def test_a_truncated_file_is_refused(codecs, weights, tmp_path, keep):
+    path = tmp_path / "short.th"
+    path.write_bytes(weights["encodec_24khz"].read_bytes()[:keep])
+    with pytest.raises(CodecError, match="short.th is not a readable torch file"):
+        load_weights(codecs["encodec_24khz"]._model, path)
+
+
+def test_a_pickle_that_would_run_code_is_refused(codecs, tmp_path):
+    path = tmp_path / "evil.th"
+    torch.save({"weights": Bomb(tmp_path / "exploded")}, path)
+    with pytest.raises(CodecError, match="evil.th is not a readable torch file"):
+        load_weights(codecs["encodec_24khz"]._model, path)
+    assert not (tmp_path / "exploded").exists()
+
+
+class Bomb:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return self.path.touch, ()
+
+
+def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CodecError, match="nowhere.th is missing"):
+        EncodecCodec("encodec_24khz", params.EncodecCodec(checkpoint=str(tmp_path / "nowhere.th")), CPU)
+
+
+def test_weights_are_downloaded_once_and_checked(server, weights, monkeypatch, tmp_path_factory):
+    folder, url = server
+    cache = tmp_path_factory.mktemp("cache") / "new"
+    content = weights["encodec_24khz"].read_bytes()
+    file = f"encodec_24khz-{hashlib.sha256(content).hexdigest()[:8]}.th"
+    monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
+    (folder / file).write_bytes(content)
+    path = fetch("encodec_24khz", url, cache)
+    assert path == cache / file and path.read_bytes() == content
+    (folder / file).unlink()
+    assert fetch("encodec_24khz", url, cache) == path
+    assert [p.name for p in cache.iterdir()] == [file]
+
+
+def test_a_codec_without_a_checkpoint_downloads_into_the_users_cache(server, weights, monkeypatch, tmp_path_factory):
+    folder, url = server
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    content = weights["encodec_24khz"].read_bytes()
+    file = f"encodec_24khz-{hashlib.sha256(content).hexdigest()[:8]}.th"
+    monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
+    (folder / file).write_bytes(content)
+    codec = EncodecCodec("encodec_24khz", params.EncodecCodec(), CPU, weights_url=url)
+    assert codec.latent_channels == 128
+    assert [p.name for p in cache.rglob("*.th")] == [file]
+
+
+def test_wrong_bytes_are_refused_and_removed(server, tmp_path_factory):
+    folder, url = server
+    cache = tmp_path_factory.mktemp("cache")
+    (folder / encodec.WEIGHTS["encodec_24khz"]).write_bytes(b"not the weights")
+    with pytest.raises(CodecError, match=rf"{url}/encodec_24khz-d7cc33bc.th.*SHA-256.*d7cc33bc.*encodec\.checkpoint"):
+        fetch("encodec_24khz", url, cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_anew(server, monkeypatch, tmp_path_factory):
+    folder, url = server
+    cache = tmp_path_factory.mktemp("cache")
+    file = f"encodec_24khz-{hashlib.sha256(b'good').hexdigest()[:8]}.th"
+    monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
+    (folder / file).write_bytes(b"good")
+    (cache / file).write_bytes(b"bad")
+    assert fetch("encodec_24khz", url, cache).read_bytes() == b"good"
+
+
+def test_a_file_that_the_server_does_not_have_is_an_error_with_the_way_out(server, tmp_path_factory):
+    _, url = server
+    cache = tmp_path_factory.mktemp("cache")
+    with pytest.raises(CodecError, match=r"encodec_48khz-7e698e3e.th could not be used: 404.*encodec\.checkpoint"):
+        fetch("encodec_48khz", url, cache)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_an_error_with_the_way_out(tmp_path):
+    with pytest.raises(CodecError, match=r"127\.0\.0\.1:9/.*could not be used.*codec\.encodec\.checkpoint"):
+        fetch("encodec_24khz", "http://127.0.0.1:9", tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,114 @@
+"""The plots' tables and pictures: classes in order, sums over seeds, the same bytes from the same results."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dvc_render.vega import VegaRenderer
+
+from counterpoise import pictures
+
+TEMPLATES = Path(__file__).parents[1] / ".dvc" / "plots"
+
+
+@pytest.fixture
+def seeds() -> dict:
+    """Two arms and two seeds of one model, as in seeds.json; the small class stands first among the labels."""
+    runs = [
+        {
+            "model": "cnn",
+            "arm": arm,
+            "seed": seed,
+            "per_class": {
+                "howl": {"recall": 0.5, "precision": 0.25, "f1": 1 / 3},
+                "bark": {"recall": 0.7 + 0.1 * seed, "precision": 0.8, "f1": 0.75},
+            },
+            "confusion": [[1, 1], [3 - seed, 7 + seed]],
+        }
+        for arm in ("none", "diffusion")
+        for seed in (0, 1)
+    ]
+    return {"labels": ["howl", "bark"], "train_clips": {"howl": 4, "bark": 20}, "rare": ["howl"], "runs": runs}
+
+
+def test_the_confusion_table_sums_the_seeds_with_the_largest_class_first(seeds):
+    table = pictures.confusion_table(seeds)
+    none = table[table.arm == "none"]
+    assert none.actual.tolist() == ["bark", "bark", "howl", "howl"]
+    assert none.predicted.tolist() == ["bark", "howl", "bark", "howl"]
+    assert none.clips.tolist() == [15, 5, 2, 2]
+    assert none.share.tolist() == [0.75, 0.25, 0.5, 0.5]
+
+
+def test_a_class_without_test_clips_has_shares_of_zero(seeds):
+    for run in seeds["runs"]:
+        run["confusion"] = [[0, 0], [1, 9]]
+    table = pictures.confusion_table(seeds)
+    assert table[table.actual == "howl"].share.tolist() == [0, 0, 0, 0]
+
+
+def test_the_class_table_has_a_row_for_each_run_and_class(seeds):
+    table = pictures.per_class_table(seeds)
+    assert len(table) == 8
+    assert table.label.tolist()[:2] == ["bark", "howl"]
+    assert table[(table.label == "bark") & (table.arm == "none")].recall.tolist() == pytest.approx([0.7, 0.8])
+    assert table[table.label == "howl"].train_clips.unique().tolist() == [4]
+
+
+def test_a_curve_has_a_row_for_each_validation_with_the_mean_loss_since_the_last():
+    history = {step: {"train_loss": float(step)} for step in range(1, 7)}
+    history[2]["val_macro_f1"] = 0.3
+    history[6]["val_macro_f1"] = 0.6
+    table = pictures.curve_table(history, "cnn", "none", 1)
+    assert table.step.tolist() == [2, 6]
+    assert table.loss.tolist() == [1.5, 4.5]
+    assert table.val_macro_f1.tolist() == [0.3, 0.6]
+
+
+def test_a_curve_without_validation_is_spread_evenly_and_ends_at_the_last_step():
+    table = pictures.curve_table({step: {"train_loss": 1.0} for step in range(1, 41)}, "cnn", "none", 1)
+    assert table.step.tolist() == list(range(4, 41, 4))
+    assert table.val_macro_f1.isna().all()
+
+
+def test_pictures_have_the_same_bytes_when_drawn_again_and_others_from_other_numbers(seeds, tmp_path):
+    names = {"bark": "Bark"}
+    for take in ("first", "second"):
+        pictures.confusion(
+            pictures.confusion_table(seeds), "cnn", seeds["train_clips"], names, tmp_path / take / "confusion.png"
+        )
+        pictures.recall_by_arm(pictures.per_class_table(seeds), names, tmp_path / take / "recall.png")
+    for name in ("confusion.png", "recall.png"):
+        first = (tmp_path / "first" / name).read_bytes()
+        assert first == (tmp_path / "second" / name).read_bytes()
+        assert first.startswith(b"\x89PNG") and b"Software" not in first
+    seeds["runs"][0]["per_class"]["bark"]["recall"] = 0.1
+    pictures.recall_by_arm(pictures.per_class_table(seeds), names, tmp_path / "other.png")
+    assert (tmp_path / "other.png").read_bytes() != (tmp_path / "first" / "recall.png").read_bytes()
+
+
+def test_more_arms_than_a_row_holds_are_drawn_in_several_rows(seeds, tmp_path):
+    table = pictures.confusion_table(seeds)
+    many = pd.concat([table[table.arm == "none"].assign(arm=f"arm_{i}") for i in range(5)])
+    pictures.confusion(table, "cnn", seeds["train_clips"], {}, tmp_path / "two.png")
+    pictures.confusion(many, "cnn", seeds["train_clips"], {}, tmp_path / "five.png")
+    heights = [int(np.frombuffer((tmp_path / name).read_bytes()[20:24], ">u4")[0]) for name in ("two.png", "five.png")]
+    assert heights[1] > 1.5 * heights[0]
+
+
+@pytest.mark.parametrize(
+    ("template", "x", "y"),
+    [
+        ("confusion_by_arm", "predicted", "actual"),
+        ("scores_by_arm", "recall", "label"),
+        ("curves_by_arm", "step", "loss"),
+    ],
+)
+def test_dvc_fills_every_anchor_of_the_templates(template, x, y):
+    point = {"rev": "workspace", "model": "cnn", "arm": "none", "seed": "0", x: "1", y: "2"}
+    renderer = VegaRenderer([point], "plot", template=template, template_dir=str(TEMPLATES), x=x, y=y, title="t")
+    filled = renderer.get_filled_template()
+    assert filled["data"]["values"] == [point]
+    assert "<DVC_METRIC_" not in json.dumps(filled)

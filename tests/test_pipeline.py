@@ -1,0 +1,188 @@
+"""The whole pipeline as its users run it, with tiny parameters: `dvc repro` in a clone of this repository."""
+
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "data": {"scale": 0.05},
+    "codec": {"check_clips": 1, "mel": {"griffin_lim_steps": 2, "nnls_steps": 2}},
+    "diffusion": {"steps": 4, "batch_size": 2, "widths": [8, 16], "attention": False, "checkpoint_every": 2},
+    "generate": {"steps": 2},
+    "aug": {"factor": 1},
+    "classifier": {"seeds": [0, 1], "steps": 6, "batch_size": 4, "checkpoint_every": 2},
+    "runtime": {"threads": 1},
+}
+CLASSES = ["bark", "pant", "sneeze"]
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def sh(*command: str, at: Path, fails: bool = False) -> str:
+    """Run a command; its output, or a failure that shows it."""
+    done = subprocess.run(command, cwd=at, env=ENVIRONMENT, capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    assert (done.returncode != 0) == fails, f"{' '.join(command)} exited with {done.returncode}:\n{text}"
+    return text
+
+
+def change(repo: Path, sections: dict) -> None:
+    """Write values into params.yaml."""
+    yaml = YAML()
+    params = yaml.load(repo / "params.yaml")
+
+    def merge(old: dict, new: dict) -> None:
+        for key, value in new.items():
+            merge(old[key], value) if isinstance(value, dict) and old.get(key) else old.update({key: value})
+
+    merge(params, sections)
+    yaml.dump(params, repo / "params.yaml")
+
+
+def ran(output: str) -> set[str]:
+    """The stages that a `dvc repro` really ran."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def commit(repo: Path) -> None:
+    sh("git", "add", "-A", at=repo)
+    sh("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "state", "--allow-empty", at=repo)
+
+
+def clone(folder: Path) -> Path:
+    """The files of this checkout that git knows or would add, as a repository of their own with tiny parameters."""
+    listed = sh("git", "ls-files", "--cached", "--others", "--exclude-standard", at=ROOT).splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "plots/", "tests/")) and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    change(folder, TINY)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    params["classes"] = {slug: params["classes"][slug] for slug in CLASSES}
+    yaml.dump(params, folder / "params.yaml")
+    sh("git", "init", "-qb", "main", at=folder)
+    commit(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """A repository in which `dvc repro` has run once. Tests copy it before they change anything."""
+    repo = clone(tmp_path_factory.mktemp("first"))
+    sh("dvc", "repro", at=repo)
+    commit(repo)
+    return repo
+
+
+@pytest.fixture
+def repo(first, tmp_path) -> Path:
+    shutil.copytree(first, tmp_path / "repo", symlinks=True)
+    return tmp_path / "repo"
+
+
+def test_results_are_complete_and_a_second_run_does_nothing(first):
+    assert not ran(sh("dvc", "repro", at=first))
+    summary = json.loads((first / "metrics/summary.json").read_text())
+    assert list(summary["cnn"]) == ["none", "class_weights", "diffusion"]
+    assert "diffusion" in sh(sys.executable, "-m", "counterpoise.report", at=first)
+    assert list((first / "data/synthetic/sneeze").glob("*.flac"))
+    assert not sh("git", "status", "--porcelain", at=first)
+
+
+def test_two_clean_runs_give_the_same_lock(first, tmp_path):
+    second = clone(tmp_path)
+    sh("dvc", "repro", at=second)
+    assert filecmp.cmp(first / "dvc.lock", second / "dvc.lock", shallow=False)
+
+
+def test_aug_factor_reruns_generation_and_the_arms_with_synthetic_clips_only(repo):
+    output = sh("dvc", "exp", "run", "-S", "aug.factor=2", at=repo)
+    assert ran(output) >= {"generate@sneeze", "group_split", "train_classifier@diffusion-cnn", "evaluate"}
+    assert not {stage for stage in ran(output) if stage.startswith(("download", "encode", "train_diffusion"))}
+    assert not ran(output) & {"train_classifier@none-cnn", "train_classifier@class_weights-cnn"}
+
+
+def test_a_changed_clip_retrains_its_own_class_only(repo):
+    path = sorted((repo / "data/raw/bark").glob("*.flac"))[0]
+    wave, rate = soundfile.read(path)
+    path.unlink()
+    soundfile.write(path, 0.5 * wave, rate, subtype="PCM_16")
+    sh("dvc", "commit", "-f", "download", at=repo)
+    stages = ran(sh("dvc", "repro", at=repo))
+    assert {stage for stage in stages if stage.startswith("train_diffusion")} == {"train_diffusion@bark"}
+
+
+def test_a_removed_class_leaves_nothing_downstream(repo):
+    yaml = YAML()
+    params = yaml.load(repo / "params.yaml")
+    del params["classes"]["pant"]
+    yaml.dump(params, repo / "params.yaml")
+    sh("dvc", "repro", at=repo)
+    for folder in ("data/raw", "data/latents", "data/synthetic", "models/diffusion"):
+        assert not [path.name for path in (repo / folder).glob("pant*")], folder
+    for table in ("data/clips.csv", "data/splits/train_diffusion.csv", "data/splits/test.csv", "metrics/seeds.json"):
+        assert "pant" not in (repo / table).read_text(), table
+
+
+def test_push_clone_pull_and_nothing_is_left_to_do(repo, tmp_path):
+    sh("dvc", "remote", "add", "-d", "store", str(tmp_path / "store"), at=repo)
+    commit(repo)
+    sh("dvc", "push", at=repo)
+    sh("git", "clone", "-q", str(repo), str(tmp_path / "copy"), at=tmp_path)
+    sh("dvc", "pull", at=tmp_path / "copy")
+    assert not ran(sh("dvc", "repro", at=tmp_path / "copy"))
+    assert not sh("git", "status", "--porcelain", at=tmp_path / "copy")
+
+
+def test_a_leak_stops_the_run_and_names_the_clips(repo):
+    seen = repo / "models/diffusion/sneeze/seen.json"
+    record = json.loads(seen.read_text())
+    test_clip = next(line.split(",")[0] for line in (repo / "data/splits/test.csv").read_text().splitlines()[1:])
+    seen.unlink()
+    seen.write_text(json.dumps({**record, "clip_ids": [*record["clip_ids"], test_clip]}))
+    output = sh(sys.executable, "-m", "stages.group_split", at=repo, fails=True)
+    assert test_clip in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"aug": {"factor": -1}}, "aug.factor"),
+        ({"classifier": {"stepz": 3}}, "classifier.stepz: unknown key"),
+        ({"data": {"min_recordings": 99}}, "at least 99"),
+        ({"data": {"limit": {"cat": 3}}}, "'cat'"),
+    ],
+)
+def test_a_mistake_in_params_is_told_without_a_traceback_and_finished_work_is_kept(repo, sections, told):
+    change(repo, sections)
+    output = sh("dvc", "repro", at=repo, fails=True)
+    assert told in output and "Traceback" not in output
+    assert list((repo / "models/diffusion").glob("sneeze"))
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
+    model = repo / "models/diffusion/sneeze/unet/diffusion_pytorch_model.safetensors"
+    expected = model.read_bytes()
+    killing = (
+        "import os, sys; sys.argv = ['train_diffusion', 'sneeze'];"
+        "from counterpoise.checkpoint import Checkpoint; save = Checkpoint.save;"
+        "Checkpoint.save = lambda self, state: (save(self, state), os._exit(9));"
+        "from stages import run, train_diffusion; run(train_diffusion.main)"
+    )
+    shutil.rmtree(repo / "models/diffusion/sneeze")
+    shutil.rmtree(repo / "plots/diffusion/sneeze")
+    sh(sys.executable, "-c", killing, at=repo, fails=True)
+    assert not model.exists()
+    output = sh(sys.executable, "-m", "stages.train_diffusion", "sneeze", at=repo)
+    assert "2/4" in output  # it went on from the checkpoint at step 2
+    assert model.read_bytes() == expected
+    assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))

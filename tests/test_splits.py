@@ -1,0 +1,381 @@
+import json
+
+import pandas as pd
+import pytest
+
+from counterpoise import catalog, splits
+from counterpoise.params import Data, Split
+
+FOLDS = range(1, 6)
+
+
+def collection(labels=("bark", "siren"), recordings_a_fold=8, clips_a_recording=3):
+    """Recordings that each lie in one fold; every second one holds clips of the next class too."""
+    rows = []
+    for number, label in enumerate(labels):
+        for fold in FOLDS:
+            for recording in range(recordings_a_fold):
+                source = f"{label}{fold}{recording:02d}"
+                for clip in range(clips_a_recording):
+                    other = labels[(number + 1) % len(labels)] if clip == 2 and recording % 2 else label
+                    rows.append((f"{source}-{clip}", f"/audio/{source}-{clip}.wav", other, source, fold, 4.0, 16000, 1))
+    return pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+
+
+def data(**values):
+    return Data(dataset="urbansound8k", path="somewhere", **values)
+
+
+def kept(clips, partitions, label, column):
+    return set(clips.loc[(clips.label == label) & (partitions == "train"), column])
+
+
+# The split
+
+
+def test_the_test_fold_is_test_the_val_fold_is_val_and_the_rest_trains():
+    clips = collection()
+    partitions = splits.partition(clips, Split(test_fold=5, val_fold=2), data())
+    by_fold = {fold: set(partitions[clips.fold == fold]) for fold in FOLDS}
+    assert by_fold == {1: {"train"}, 2: {"val"}, 3: {"train"}, 4: {"train"}, 5: {"test"}}
+
+
+def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_test_fold():
+    clips = collection(recordings_a_fold=40)
+    partitions = splits.partition(clips, Split(test_fold=5, val_fraction=0.25), data())
+    sides = partitions.groupby(clips.source_id).agg(set)
+    assert (sides.map(len) == 1).all()
+    assert set(partitions[clips.fold == 5]) == {"test"}
+    share = (partitions[clips.fold != 5] == "val").mean()
+    assert 0.17 < share < 0.33
+
+
+def test_val_fraction_zero_holds_out_nothing():
+    clips = collection()
+    assert set(splits.partition(clips, Split(test_fold=5), data())) == {"train", "test"}
+
+
+def test_another_seed_holds_out_other_recordings():
+    clips = collection()
+    first, second = (splits.partition(clips, Split(test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1))
+    assert not first.equals(second)
+
+
+@pytest.mark.parametrize("unit", ["recordings", "clips"])
+@pytest.mark.parametrize("split", [Split(test_fold=5, val_fold=1), Split(test_fold=5, val_fraction=0.2, seed=3)])
+def test_a_class_alone_and_in_any_order_is_split_as_in_the_whole_collection(unit, split):
+    clips = collection(labels=("bark", "siren", "drill"))
+    some = data(limit={"bark": 7, "siren": 4}, limit_unit=unit)
+    whole = splits.partition(clips, split, some)
+    assert set(whole) == {"train", "val", "test", "unused"}
+    for label in ("bark", "siren", "drill"):
+        alone = clips[clips.label == label].sample(frac=1, random_state=1)
+        pd.testing.assert_series_equal(splits.partition(alone, split, some), whole[alone.index])
+
+
+def test_the_result_stands_on_the_index_of_the_clips():
+    clips = collection().set_axis(["same"] * len(collection()))
+    partitions = splits.partition(clips, Split(test_fold=5), data(limit={"bark": 1}))
+    assert partitions.index.equals(clips.index)
+    assert (partitions.to_numpy() == "test").tolist() == (clips.fold == 5).tolist()
+
+
+def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_the_rest_unused():
+    clips = collection()
+    split = Split(test_fold=5, val_fold=1)
+    free, limited = splits.partition(clips, split, data()), splits.partition(clips, split, data(limit={"bark": 6}))
+    changed = free != limited
+    assert set(clips.label[changed]) == {"bark"}
+    assert set(free[changed]) == {"train"} and set(limited[changed]) == {"unused"}
+    bark = clips.label == "bark"
+    sources = kept(clips, limited, "bark", "source_id")
+    assert len(sources) == 6
+    assert set(limited[bark & clips.source_id.isin(sources)]) == {"train"}
+
+
+def test_a_limit_in_clips_goes_round_the_recordings():
+    clips = collection(labels=("bark",), recordings_a_fold=2)  # 8 training recordings of 3 clips
+    for n, per_recording in ((5, {1}), (8, {1}), (11, {1, 2}), (24, {3})):
+        partitions = splits.partition(clips, Split(test_fold=5), data(limit={"bark": n}, limit_unit="clips"))
+        counts = clips.source_id[partitions == "train"].value_counts()
+        assert counts.sum() == n
+        assert set(counts) == per_recording
+
+
+@pytest.mark.parametrize(("unit", "column"), [("recordings", "source_id"), ("clips", "clip_id")])
+def test_a_higher_limit_keeps_what_a_lower_one_kept(unit, column):
+    clips = collection()
+    split = Split(test_fold=5)
+    chosen = [
+        kept(clips, splits.partition(clips, split, data(limit={"bark": n}, limit_unit=unit)), "bark", column)
+        for n in (1, 4, 10, 20, 1000)
+    ]
+    assert [len(c) for c in chosen[:4]] == [1, 4, 10, 20]
+    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:]))
+
+
+def test_a_limit_on_a_class_that_is_not_there_changes_nothing():
+    clips = collection()
+    split = Split(test_fold=5)
+    partitions = splits.partition(clips, split, data(limit={"whale": 1}, limit_unit="clips"))
+    assert partitions.equals(splits.partition(clips, split, data()))
+
+
+def test_one_fold_cannot_be_both_val_and_test():
+    with pytest.raises(splits.SplitError, match="both 5"):
+        splits.partition(collection(), Split(test_fold=5, val_fold=5), data())
+
+
+# Amounts
+
+
+def amounts(clips, split, labels=("bark", "siren"), min_recordings=2, **values):
+    splits.check_amounts(clips, splits.partition(clips, split, data(**values)), labels, min_recordings, split)
+
+
+def test_enough_of_everything_passes():
+    amounts(collection(), Split(test_fold=5, val_fold=1), min_recordings=24)
+
+
+def test_a_fold_that_does_not_occur_is_named_beside_those_that_do():
+    splits.check_folds(collection(), Split(test_fold=5, val_fold=1))
+    with pytest.raises(splits.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
+        splits.check_folds(collection(), Split(test_fold=10))
+    with pytest.raises(splits.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
+        splits.check_folds(collection(), Split(test_fold=5, val_fold=0))
+
+
+def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_out():
+    clips = collection(labels=("bark", "siren", "drill"))
+    clips = clips[(clips.label != "siren") | (clips.fold != 5)]
+    with pytest.raises(splits.SplitError) as caught:
+        amounts(clips, Split(test_fold=5), labels=("bark", "siren", "drill", "whale"), limit={"bark": 1})
+    message = str(caught.value)
+    assert "bark: 1 training recording(s), at least 2 are needed (data.limit leaves" in message
+    assert "siren: no test clip in fold 5" in message
+    assert "whale: 0 training recording(s)" in message and "whale: no test clip" in message
+    assert "drill" not in message
+    for way_out in ("data.min_recordings", "data.limit", "Add recordings", "`classes`"):
+        assert way_out in message
+
+
+# The audit
+
+
+def partitioned():
+    clips = collection()
+    partitions = splits.partition(clips, Split(test_fold=5, val_fold=1), data(limit={"bark": 6}))
+    return clips.assign(partition=partitions, sha256=[f"hash of {clip_id}" for clip_id in clips.clip_id])
+
+
+def seen_by_models(real):
+    return {label: real.clip_id[(real.label == label) & (real.partition == "train")] for label in ("bark", "siren")}
+
+
+def variations(real, n=12):
+    """Two variations of each of the first n / 2 training clips."""
+    roots = real[real.partition == "train"].head(n // 2)
+    rows = [
+        (f"{r.clip_id}~{k}", f"/made/{r.clip_id}~{k}.flac", r.label, r.clip_id, r.source_id, r.fold, k, 1.0, "m")
+        for r in roots.itertuples()
+        for k in range(2)
+    ]
+    return pd.DataFrame(rows, columns=list(catalog.LINEAGE)).astype(catalog.LINEAGE)
+
+
+def any_clip(real, partition, label="siren"):
+    return real.index[(real.partition == partition) & (real.label == label)][0]
+
+
+def leak(real, synthetic, seen):
+    with pytest.raises(splits.LeakError) as caught:
+        splits.audit(real, synthetic, seen)
+    return str(caught.value)
+
+
+def test_an_honest_split_passes_and_is_counted():
+    real = partitioned()
+    report = splits.audit(real, variations(real), seen_by_models(real))
+    assert json.loads(json.dumps(report)) == report
+    assert report["real"]["test"] == {"clips": 48, "recordings": 16}
+    assert sum(part["clips"] for part in report["real"].values()) == len(real)
+    assert sum(report["synthetic"].values()) == 12
+    assert report["seen"]["siren"] == ((real.label == "siren") & (real.partition == "train")).sum()
+
+
+def test_a_collection_without_synthetic_clips_passes():
+    real = partitioned()
+    assert splits.audit(real, catalog.table([], catalog.LINEAGE), {})["synthetic"] == {}
+
+
+def test_a_recording_on_two_sides_is_a_leak():
+    real = partitioned()
+    moved = any_clip(real, "test")
+    real.loc[moved, "partition"] = "train"
+    message = leak(real, variations(real), seen_by_models(real))
+    siblings = real[real.source_id == real.source_id[moved]]
+    assert set(siblings.partition) == {"train", "test"}
+    for row in siblings.itertuples():
+        assert f"{row.clip_id} ({row.partition}, {row.source_id})" in message
+
+
+def test_a_recording_of_which_some_clips_are_unused_is_no_leak():
+    real = partitioned()
+    real.loc[any_clip(real, "test"), "partition"] = "unused"
+    splits.audit(real, variations(real), seen_by_models(real))
+
+
+@pytest.mark.parametrize("partition", ["val", "test", "unused"])
+def test_a_variation_of_a_clip_outside_training_is_a_leak(partition):
+    real = partitioned()
+    made = variations(real)
+    root = real.loc[any_clip(real, partition, "bark")]
+    made.loc[3, ["root_clip_id", "source_id", "fold", "label"]] = [root.clip_id, root.source_id, root.fold, root.label]
+    message = leak(real, made, seen_by_models(real))
+    assert f"{made.clip_id[3]} (root {root.clip_id}: {partition})" in message
+    assert made.clip_id[2] not in message
+
+
+def test_a_variation_of_an_unknown_clip_is_a_leak():
+    real = partitioned()
+    made = variations(real)
+    made.loc[3, "root_clip_id"] = "nobody"
+    assert f"{made.clip_id[3]} (root nobody: unknown)" in leak(real, made, seen_by_models(real))
+
+
+@pytest.mark.parametrize(("column", "value"), [("source_id", "elsewhere"), ("fold", 4), ("label", "bark")])
+def test_a_variation_that_does_not_stand_with_its_root_is_a_leak(column, value):
+    real = partitioned()
+    made = variations(real)
+    assert made.loc[5, column] != value
+    made.loc[5, column] = value
+    message = leak(real, made, seen_by_models(real))
+    assert f"1 synthetic clips whose {column} is not their root's: {made.clip_id[5]}" in message
+
+
+@pytest.mark.parametrize("partition", ["val", "test", "unused"])
+def test_a_model_that_saw_a_clip_outside_training_is_a_leak(partition):
+    real = partitioned()
+    clip_id = real.clip_id[any_clip(real, partition, "bark")]
+    seen = seen_by_models(real) | {"bark": [clip_id]}
+    assert f"diffusion model of bark saw: {clip_id} ({partition})" in leak(real, variations(real), seen)
+
+
+def test_a_model_that_saw_an_unknown_clip_is_a_leak():
+    real = partitioned()
+    message = leak(real, variations(real), seen_by_models(real) | {"siren": ["nobody"]})
+    assert "diffusion model of siren saw: nobody (unknown)" in message
+
+
+def test_a_model_that_saw_a_held_out_recording_through_another_clip_is_a_leak():
+    real = partitioned()
+    moved = any_clip(real, "test")
+    real.loc[moved, "partition"] = "train"
+    message = leak(real, variations(real), {"bark": [], "siren": [real.clip_id[moved]]})
+    assert f"held-out recordings that the diffusion model of siren saw: {real.clip_id[moved]}" in message
+
+
+def test_a_model_that_does_not_say_what_it_saw_proves_nothing():
+    real = partitioned()
+    made = variations(real)
+    message = leak(real, made, {"siren": []})
+    assert "does not say" in message
+    assert {clip_id for clip_id in made.clip_id if clip_id in message} == set(made.clip_id[made.label == "bark"])
+
+
+def test_a_synthetic_clip_under_the_id_of_a_real_one_is_a_leak():
+    real = partitioned()
+    made = variations(real)
+    made.loc[0, "clip_id"] = real.clip_id[7]
+    assert f"more than once: {real.clip_id[7]}" in leak(real, made, seen_by_models(real))
+
+
+def test_the_same_audio_in_two_partitions_is_a_leak():
+    real = partitioned()
+    one, other = any_clip(real, "train"), any_clip(real, "test")
+    real.loc[other, "sha256"] = real.sha256[one]
+    message = leak(real, variations(real), seen_by_models(real))
+    assert real.clip_id[one] in message and real.clip_id[other] in message
+    splits.audit(real.drop(columns="sha256"), variations(real), seen_by_models(real))
+
+
+def test_all_problems_are_told_at_once_and_many_clips_are_counted():
+    real = partitioned()
+    made = variations(real, n=40).assign(root_clip_id="nobody")
+    message = leak(real, made, seen_by_models(real) | {"siren": ["stranger"]})
+    assert "stranger" in message
+    assert "40 synthetic clips whose root is not a training clip" in message
+    assert message.count("(root nobody: unknown)") == 10 and "…" in message
+
+
+# The tables
+
+
+def tables():
+    real = partitioned()
+    of = {name: real[real.partition == name] for name in ("train", "val", "test")}
+    train = {
+        "none": splits.examples(of["train"], None, "hash of {}".format),
+        "diffusion": splits.examples(of["train"], variations(real), "hash of {}".format),
+    }
+    return train, *(splits.examples(of[name], None, "hash of {}".format) for name in ("val", "test"))
+
+
+def table_leak(train, val, test):
+    with pytest.raises(splits.LeakError) as caught:
+        splits.audit_tables(train, val, test)
+    return str(caught.value)
+
+
+def test_examples_are_the_clips_and_their_variations_in_the_order_of_ids():
+    real = partitioned()
+    made = variations(real)
+    table = splits.examples(real.sample(frac=1, random_state=0), made, "hash of {}".format)
+    assert dict(table.dtypes.astype(str)) == catalog.EXAMPLES
+    assert table.clip_id.tolist() == sorted([*real.clip_id, *made.clip_id])
+    assert (table.sha256 == "hash of " + table.path).all()
+    originals = table[~table.synthetic]
+    assert (originals.root_clip_id == originals.clip_id).all() and len(originals) == len(real)
+    copies = table[table.synthetic].set_index("clip_id")
+    assert copies.root_clip_id.to_dict() == made.set_index("clip_id").root_clip_id.to_dict()
+
+
+def test_honest_tables_pass_also_without_validation():
+    train, val, test = tables()
+    splits.audit_tables(train, val, test)
+    splits.audit_tables(train, val.head(0), test)
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_a_synthetic_clip_among_held_out_ones_is_a_leak(name):
+    train, val, test = tables()
+    held = {"val": val, "test": test}
+    held[name].loc[4, "synthetic"] = True
+    assert f"synthetic clips in {name}: {held[name].clip_id[4]}" in table_leak(train, **held)
+
+
+@pytest.mark.parametrize("column", ["clip_id", "source_id", "sha256"])
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_a_training_table_that_shares_with_held_out_clips_is_a_leak(name, column):
+    train, val, test = tables()
+    table, held = train["diffusion"], {"val": val, "test": test}
+    real = table.index[~table.synthetic & ~table.clip_id.isin(table.root_clip_id[table.synthetic])][0]
+    table.loc[real, column] = held[name][column][0]
+    message = table_leak(train, **held)
+    assert f"clips of the training table of diffusion that share their {column} with {name}" in message
+    assert table.clip_id[real] in message and "of none" not in message
+
+
+def test_val_and_test_may_not_share_either():
+    train, val, test = tables()
+    val.loc[2, "source_id"] = test.source_id[0]
+    assert f"clips of val that share their source_id with test: {val.clip_id[2]}" in table_leak(train, val, test)
+
+
+def test_a_variation_without_its_root_in_the_table_is_a_leak():
+    train, val, test = tables()
+    table = train["diffusion"]
+    root = table.root_clip_id[table.synthetic].iloc[0]
+    train["diffusion"] = table[table.clip_id != root]
+    message = table_leak(train, val, test)
+    assert all(clip_id in message for clip_id in table.clip_id[table.synthetic & (table.root_clip_id == root)])
