@@ -23,7 +23,6 @@ CURVES = {
     "loss": "float64",  # mean over the steps since the row before
     "val_macro_f1": "float64",
 }
-CURVE_POINTS = 10  # rows of a curve that was never validated
 ARM_COLOURS = ["#7f7f7f", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
 ARM_MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
 STYLE = {
@@ -83,23 +82,17 @@ def per_class_table(seeds: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def curve_table(history: dict[int, dict[str, float]], model: str, arm: str, seed: int) -> pd.DataFrame:
-    """One run's training curve, the table CURVES: a row for each validation, so that it stays small enough for git.
+def curve_table(metrics: Path, model: str, arm: str, seed: int) -> pd.DataFrame:
+    """One run's training curve, the table CURVES, from the folder of TSV files that dvclive wrote.
 
-    Args:
-        history: what was measured after each step, by its number from 1: `train_loss`, and at some steps
-            `val_macro_f1`. Where there was no validation, the rows are spread evenly and `val_macro_f1` is empty.
+    Where there was no validation, `val_macro_f1` is empty.
     """
-    steps = [step for step in sorted(history) if "val_macro_f1" in history[step]]
-    if not steps:
-        numbers = np.array(sorted(history))
-        steps = [int(part[-1]) for part in np.array_split(numbers, min(CURVE_POINTS, len(numbers)))]
-    rows, before = [], 0
-    for step in steps:
-        loss = float(np.mean([history[i]["train_loss"] for i in sorted(history) if before < i <= step]))
-        rows.append((model, arm, seed, step, loss, history[step].get("val_macro_f1", float("nan"))))
-        before = step
-    return pd.DataFrame(rows, columns=list(CURVES)).astype(CURVES)
+    curve = pd.read_csv(metrics / "loss.tsv", sep="\t")
+    if (metrics / "val_macro_f1.tsv").exists():
+        curve = curve.merge(pd.read_csv(metrics / "val_macro_f1.tsv", sep="\t"), on="step")
+    else:
+        curve["val_macro_f1"] = float("nan")
+    return curve.assign(model=model, arm=arm, seed=seed)[list(CURVES)].astype(CURVES)
 
 
 def confusion(table: pd.DataFrame, model: str, train_clips: dict[str, int], names: dict[str, str], path: Path) -> None:

@@ -15,8 +15,8 @@ CLIPPED_SHARE = 0.01  # of samples
 def round_trip(original: Tensor, decoded: Tensor, sample_rate: int) -> dict[str, np.ndarray]:
     """Measures of `decoded` against `original`, both `[B, channels, n]`; each is `[B]`, finite, a mean over channels.
 
-    - `si_sdr_db`: scale-invariant signal-to-distortion ratio (Le Roux et al., "SDR - half-baked or well done?", 2019,
-      eq. 5), at most 100 dB. It compares waveforms, so it says nothing of a codec that invents phases, such as mel.
+    - `si_sdr_db`: scale-invariant signal-to-distortion ratio (Le Roux et al., "SDR - half-baked or well done?", 2019),
+      at most 100 dB. It compares waveforms, so it says nothing of a codec that invents phases, such as mel.
     - `log_mel_db`: mean absolute difference of log-mel spectrograms, over three resolutions; 0 is perfect.
     - `spectral_convergence`: relative Frobenius distance of magnitude spectrograms (Arık et al., "Fast Spectrogram
       Inversion using Multi-head Convolutional Neural Networks", 2018), over three resolutions; 0 is perfect.

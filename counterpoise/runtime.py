@@ -38,9 +38,21 @@ def setup(runtime: Runtime) -> torch.device:
     return torch.device(runtime.device)
 
 
-def autocast(runtime: Runtime, device: torch.device) -> torch.autocast:
-    """Mixed precision for a forward pass; with `precision: fp32` it changes nothing."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=runtime.precision == "bf16")
+def autocast(runtime: Runtime, device: torch.device, amx: bool = False) -> torch.autocast:
+    """Mixed precision for a forward pass.
+
+    Args:
+        runtime: `precision: auto` means bfloat16 on CUDA devices that multiply it natively.
+        device: where the pass runs.
+        amx: `auto` means bfloat16 on CPUs with AMX tiles, too. It makes wide convolutions faster and narrow ones slower.
+    """
+    if runtime.precision != "auto":
+        enabled = runtime.precision == "bf16"
+    elif device.type == "cuda":
+        enabled = torch.cuda.is_bf16_supported()
+    else:
+        enabled = amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
 
 def seed_for(*parts: object) -> int:

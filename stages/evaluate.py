@@ -22,10 +22,11 @@ def main() -> None:
     for model in p.models:
         for arm in p.arms:
             for seed in p.classifier.seeds:
-                network, card = training.load(CLASSIFIER / f"{arm}-{model}" / f"seed{seed}", device)
+                name = f"{arm}-{model}/seed{seed}"
+                network, card = training.load(CLASSIFIER / name, device)
                 probabilities = training.predict(network, test, card.audio, p.runtime, device, p.classifier.batch_size)
                 predictions.append(evaluation.predictions(test, probabilities, card.labels, model, arm, seed))
-                curves.append(pictures.curve_table(PLOTS / "training" / f"{arm}-{model}" / f"seed{seed}", model, arm, seed))
+                curves.append(pictures.curve_table(PLOTS / "training" / name / "plots/metrics", model, arm, seed))
 
     # Score
     table = pd.concat(predictions)

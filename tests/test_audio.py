@@ -119,11 +119,12 @@ def test_flac_leaves_a_quiet_sound_as_it_is(tmp_path):
     assert soundfile.info(tmp_path / "a.flac").subtype == "PCM_16"
 
 
-def test_two_writes_are_byte_identical(tmp_path):
+def test_two_writes_are_byte_identical_and_leave_nothing_else(tmp_path):
     wave = np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32)
     for name in ("a.flac", "b.flac"):
         audio.write_flac(tmp_path / name, wave, RATE)
     assert (tmp_path / "a.flac").read_bytes() == (tmp_path / "b.flac").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.flac", "b.flac"]
 
 
 def test_a_write_that_fails_leaves_no_file_under_the_name(tmp_path, monkeypatch):

@@ -38,15 +38,17 @@ def test_the_key_is_the_same_for_the_same_and_in_any_order():
     assert checkpoint.key(**DETERMINANTS) == checkpoint.key(**dict(reversed(DETERMINANTS.items())))
 
 
-def test_the_key_is_the_same_in_another_process():
+def test_the_key_is_the_same_in_another_process(monkeypatch):
     code = "from counterpoise import checkpoint; print(checkpoint.key(seen=['a'], label='bark'))"
     root = Path(checkpoint.__file__).parents[1]
-    keys = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root,
-                       env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
-    assert len(keys) == 1
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root,
+        env={"PYTHONHASHSEED": "1", "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    for name in [name for name in sys.modules if name.startswith("counterpoise.")]:
+        if name != "counterpoise.checkpoint":
+            monkeypatch.delitem(sys.modules, name)
+    assert there.stdout.strip() == checkpoint.key(seen=["a"], label="bark")
 
 
 def test_the_key_changes_with_the_packages_source(monkeypatch, tmp_path):

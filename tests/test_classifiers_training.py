@@ -55,13 +55,13 @@ def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Mo
 
 
 def run(model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, checkpoint=None, validation=None):
-    """Train, and return what `on_step` was told."""
+    """Train, and return what `report` was told."""
     told = {}
 
-    def on_step(step: int, measured: dict[str, float]) -> None:
+    def report(step: int, measured: dict[str, float]) -> None:
         told[step] = measured
 
-    train(model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, on_step, validation)
+    train(model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, report, validation)
     return told
 
 
@@ -78,17 +78,14 @@ def test_cnn_learns_to_tell_hiss_from_tone(examples):
     told = run(model, examples[:30], validation=examples[30:])
     right = predict(model, examples[30:], AUDIO, RUNTIME, CPU, 8).argmax(axis=1) == [0, 1] * 5
     assert right.mean() > 0.9
-    assert list(told) == list(range(1, 61))
-    validated = [step for step, measured in told.items() if "val_macro_f1" in measured]
-    assert validated == list(range(6, 61, 6))
+    assert list(told) == list(range(3, 61, 3))
     assert told[60]["val_macro_f1"] > 0.9
     assert told[60]["val_loss"] < told[6]["val_loss"]
-    assert told[60]["learning_rate"] < told[1]["learning_rate"] < max(m["learning_rate"] for m in told.values())
 
 
 def test_yamnet_s_loss_falls(examples):
     told = run(fresh("yamnet"), examples, few(16, batch_size=16, learning_rate=2e-3))
-    losses = [measured["train_loss"] for measured in told.values()]
+    losses = [measured["loss"] for measured in told.values()]
     assert np.mean(losses[-3:]) < 0.6 * np.mean(losses[:3])
 
 
@@ -105,18 +102,31 @@ def test_an_interrupted_run_ends_with_the_same_bits(examples, tmp_path):
         train(fresh(), examples, LABELS, AUDIO, few(10), RUNTIME, CPU, 0, None, checkpoint, stop, examples[:6])
     resumed = build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=99)  # its own weights must not matter
     told = run(resumed, examples, few(10), checkpoint=checkpoint, validation=examples[:6])
-    assert list(told) == [5, 6, 7, 8, 9, 10]
-    assert all(told[step] == told_whole[step] for step in told)
+    assert told == told_whole
     assert same_weights(resumed, whole)
 
 
 def test_an_interrupted_yamnet_ends_with_the_same_bits(examples, tmp_path):
     whole, resumed = fresh("yamnet"), fresh("yamnet")
-    run(whole, examples, few(3, checkpoint_every=2))
+    told_whole = run(whole, examples, few(3))
     checkpoint = Checkpoint(tmp_path / "run.pt")
-    run(fresh("yamnet"), examples, few(3, checkpoint_every=2), checkpoint=checkpoint)  # leaves the state of step 2
-    assert list(run(resumed, examples, few(3), checkpoint=checkpoint)) == [3]
+
+    def stop(step: int, measured: dict[str, float]) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh("yamnet"), examples, LABELS, AUDIO, few(3, checkpoint_every=2), RUNTIME, CPU, 0, None, checkpoint,
+              stop, None)  # leaves the state of step 2
+    assert run(resumed, examples, few(3), checkpoint=checkpoint) == told_whole
     assert same_weights(resumed, whole)
+
+
+def test_a_finished_training_is_not_done_again(examples, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "run.pt")
+    told = run(fresh(), examples, few(4), checkpoint=checkpoint)
+    again = build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=99)
+    assert run(again, examples.assign(path="gone.flac"), few(4), checkpoint=checkpoint) == told  # no clip is read
 
 
 def test_reader_processes_do_not_change_the_result(examples):
@@ -196,7 +206,7 @@ def test_the_shortest_trainings_work(examples, steps):
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])
 def test_mixed_precision_trains(examples, name):
     told = run(fresh(name), examples, few(2), runtime=RUNTIME.model_copy(update={"precision": "bf16"}))
-    assert np.isfinite(told[2]["train_loss"])
+    assert np.isfinite(told[2]["loss"])
 
 
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])

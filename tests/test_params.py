@@ -1,9 +1,11 @@
 """params.yaml as people edit it: what is right loads, what is wrong is named."""
 
+import math
 from pathlib import Path
 
 import pydantic
 import pytest
+from ruamel.yaml import YAML
 
 from counterpoise import CounterpoiseError, params
 
@@ -12,15 +14,19 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture
 def edited(tmp_path):
-    """Writes the repository's params.yaml with pieces of text replaced, and gives its path."""
+    """Writes the repository's params.yaml with other values at the given dotted keys, and gives its path."""
+    yaml = YAML(typ="safe")
 
-    def edit(**replacements):
-        text = (REPOSITORY / "params.yaml").read_text()
-        for old, new in replacements.values():
-            assert old in text
-            text = text.replace(old, new, 1)
+    def edit(changes):
+        whole = yaml.load(REPOSITORY / "params.yaml")
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            section = whole
+            for name in sections:
+                section = section[name]
+            section[last] = value
         path = tmp_path / "params.yaml"
-        path.write_text(text)
+        yaml.dump(whole, path)
         return path
 
     return edit
@@ -38,17 +44,6 @@ def test_the_repositorys_params_load():
     assert all(isinstance(info, params.ClassInfo) and info.name for info in p.classes.values())
 
 
-def test_every_preset_is_made_of_sections_that_load(tmp_path):
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="safe")
-    for preset in sorted((REPOSITORY / "presets").glob("*.yaml")):
-        whole = yaml.load(REPOSITORY / "params.yaml") | yaml.load(preset)
-        with open(tmp_path / preset.name, "w") as file:
-            yaml.dump(whole, file)
-        assert params.load(tmp_path / preset.name).classes, preset
-
-
 def test_sections_are_frozen():
     p = params.load(REPOSITORY / "params.yaml")
     with pytest.raises(pydantic.ValidationError, match="frozen"):
@@ -56,53 +51,51 @@ def test_sections_are_frozen():
 
 
 def test_an_unknown_key_is_named(edited):
-    text = message(edited(a=("  ema_decay: 0.995", "  ema_decay: 0.995\n  ema_decya: 0.5")))
+    text = message(edited({"diffusion.ema_decya": 0.5}))
     assert "diffusion.ema_decya: unknown key" in text and "0.5" in text
 
 
 def test_an_unknown_section_is_named(edited):
-    assert "diffusoin: unknown key" in message(edited(a=("diffusion:", "diffusoin: {}\ndiffusion:")))
+    assert "diffusoin: unknown key" in message(edited({"diffusoin": {}}))
 
 
-def test_a_missing_value_is_named(edited):
-    assert "diffusion.steps: Field required" in message(edited(a=("  steps: 500", "")))
+def test_a_missing_value_is_named(tmp_path):
+    text = (REPOSITORY / "params.yaml").read_text()
+    assert "  widths:" in text
+    (tmp_path / "params.yaml").write_text(text.replace("  widths:", "  # widths:"))
+    assert "diffusion.widths: Field required" in message(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("key", "value", "expected"),
     [
-        ("ema_decay: 0.995", "ema_decay: 1.5", ["diffusion.ema_decay", "less than 1", "1.5"]),
-        ("channels: 1", "channels: 3", ["audio.channels", "1 or 2", "3"]),
-        ("name: mel ", "name: mp3 ", ["codec.name", "'mel', 'encodec_24khz' or 'encodec_48khz'", "'mp3'"]),
-        ("strength: 1.0", "strength: 0", ["generate.strength", "greater than 0", "0"]),
-        ("strength: 1.0", "strength: .nan", ["generate.strength", "greater than 0", "nan"]),
-        ("steps: 500", "steps: many", ["diffusion.steps", "integer", "'many'"]),
-        ("widths: [32, 64, 96]", "widths: [32]", ["diffusion.widths", "at least 2", "[32]"]),
-        ("seeds: [0, 1, 2]", "seeds: []", ["classifier.seeds", "at least 1", "[]"]),
-        ("bark: {name: Bark}", "Bark: {name: Bark}", ["classes.Bark", "[a-z0-9_]+", "'Bark'"]),
-        ("arms: [none", "arms: [nothing", ["arms.0", "'none'", "'nothing'"]),
+        ("diffusion.ema_decay", 1.5, ["less than 1", "1.5"]),
+        ("audio.channels", 3, ["1 or 2", "3"]),
+        ("codec.name", "mp3", ["'mel', 'encodec_24khz' or 'encodec_48khz'", "'mp3'"]),
+        ("generate.strength", 0, ["greater than 0", "given: 0"]),
+        ("generate.strength", math.nan, ["greater than 0", "nan"]),
+        ("diffusion.steps", "many", ["integer", "'many'"]),
+        ("diffusion.widths", [32], ["at least 2", "[32]"]),
+        ("classifier.seeds", [], ["at least 1", "[]"]),
+        ("classes.Bark", {"name": "Bark"}, ["[a-z0-9_]+", "'Bark'"]),
+        ("arms", ["none", "nothing"], ["arms.1", "'none'", "'nothing'"]),
     ],
 )
-def test_a_value_out_of_range_is_named_with_what_is_allowed(edited, old, new, expected):
-    text = message(edited(a=(old, new)))
-    assert all(part in text for part in expected), text
+def test_a_value_out_of_range_is_named_with_what_is_allowed(edited, key, value, expected):
+    text = message(edited({key: value}))
+    assert all(part in text for part in [key, *expected]), text
     assert "params.yaml" in text and "dvc repro" in text
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "where"),
-    [("limit: {}", "limit: {miaow: 3}", "data.limit"), ("per_class: {}", "per_class: {miaow: 3}", "aug.per_class")],
-)
-def test_a_class_that_is_not_there_is_named_with_those_that_are(edited, old, new, where):
-    text = message(edited(a=(old, new)))
-    assert where in text and "'miaow'" in text and "bark, howl, pant, eat, drink, sneeze" in text
+@pytest.mark.parametrize("key", ["data.limit", "aug.per_class"])
+def test_a_class_that_is_not_there_is_named_with_those_that_are(edited, key):
+    text = message(edited({key: {"miaow": 3}, "classes": {"bark": {"name": "Bark"}, "howl": {"name": "Howl"}}}))
+    assert key in text and "'miaow'" in text and "bark, howl" in text
 
 
 def test_several_mistakes_come_in_one_message(edited):
-    text = message(edited(
-        a=("steps: 500", "steps: -5"), b=("ema_decay: 0.995", "ema_decay: 2"), c=("device: auto", "device: tpu"),
-        d=("  hop: 256", "  hopp: 256"),
-    ))
+    mistakes = {"diffusion.steps": -5, "diffusion.ema_decay": 2, "runtime.device": "tpu", "features.hopp": 256}
+    text = message(edited(mistakes))
     assert "4 value(s)" in text
     for part in ("diffusion.steps", "-5", "diffusion.ema_decay", "runtime.device", "'tpu'", "features.hopp"):
         assert part in text

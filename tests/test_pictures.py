@@ -57,20 +57,19 @@ def test_the_class_table_has_a_row_for_each_run_and_class(seeds):
     assert table[table.label == "howl"].train_clips.unique().tolist() == [4]
 
 
-def test_a_curve_has_a_row_for_each_validation_with_the_mean_loss_since_the_last():
-    history = {step: {"train_loss": float(step)} for step in range(1, 7)}
-    history[2]["val_macro_f1"] = 0.3
-    history[6]["val_macro_f1"] = 0.6
-    table = pictures.curve_table(history, "cnn", "none", 1)
+def test_a_curve_is_what_dvclive_wrote(tmp_path):
+    (tmp_path / "loss.tsv").write_text("step\tloss\n2\t1.5\n6\t0.5\n")
+    (tmp_path / "val_macro_f1.tsv").write_text("step\tval_macro_f1\n2\t0.3\n6\t0.6\n")
+    table = pictures.curve_table(tmp_path, "cnn", "none", 1)
+    assert list(table.columns) == list(pictures.CURVES)
     assert table.step.tolist() == [2, 6]
-    assert table.loss.tolist() == [1.5, 4.5]
+    assert table.loss.tolist() == [1.5, 0.5]
     assert table.val_macro_f1.tolist() == [0.3, 0.6]
 
 
-def test_a_curve_without_validation_is_spread_evenly_and_ends_at_the_last_step():
-    table = pictures.curve_table({step: {"train_loss": 1.0} for step in range(1, 41)}, "cnn", "none", 1)
-    assert table.step.tolist() == list(range(4, 41, 4))
-    assert table.val_macro_f1.isna().all()
+def test_a_curve_without_validation_leaves_its_score_empty(tmp_path):
+    (tmp_path / "loss.tsv").write_text("step\tloss\n2\t1.5\n")
+    assert pictures.curve_table(tmp_path, "cnn", "none", 1).val_macro_f1.isna().all()
 
 
 def test_pictures_have_the_same_bytes_when_drawn_again_and_others_from_other_numbers(seeds, tmp_path):

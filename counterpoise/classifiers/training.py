@@ -26,6 +26,9 @@ from counterpoise.params import Audio, Classifier, Features, Model, Runtime, Sec
 from counterpoise.runtime import autocast, seed_for
 
 
+REPORTS = 20  # in a training
+
+
 class TrainingError(CounterpoiseError):
     """A training that cannot start or go on; the message says why and what to change."""
 
@@ -55,7 +58,7 @@ def train(
     seed: int,
     class_weights: Tensor | None,
     checkpoint: Checkpoint | None,
-    on_step: Callable[[int, dict[str, float]], None],
+    report: Callable[[int, dict[str, float]], None],
     validation: pd.DataFrame | None,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
@@ -74,9 +77,11 @@ def train(
         device: where to compute; from `runtime.setup`.
         seed: of the order of clips and of augmentation.
         class_weights: `[classes]` weights of the loss, or None.
-        checkpoint: where to keep resumable state, or None. The caller clears it once the model is saved.
-        on_step: called after each step with its number from 1 and `train_loss`, `learning_rate`; ten times a run,
-            and after the last step, also with `val_loss` and `val_macro_f1` (over the classes that validation has).
+        checkpoint: where to keep resumable state, or None. It ends with the finished state, so that a run of many
+            seeds does not train the first ones again.
+        report: called REPORTS times with the step, from 1, and the mean `loss` since the last call; with validation
+            also `val_loss` and `val_macro_f1`, over the classes that validation has. A continued run reports what
+            came before again.
         validation: `catalog.EXAMPLES` to measure and never learn from; None or empty for none.
 
     Raises:
@@ -95,14 +100,17 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, classifier.learning_rate, total_steps=classifier.steps)
     generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
     weights = None if class_weights is None else class_weights.to(device)
-    done = 0
+    losses, reports = [], {}
     state = None if checkpoint is None else checkpoint.load()
     if state is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         generator.set_state(state["generator"])
-        done = state["done"]
+        losses, reports = state["losses"], state["reports"]
+        for step, measured in reports.items():
+            report(step, measured)
+    done = len(losses)
 
     order = draw(len(examples), classifier.batch_size, range(done, classifier.steps), seed)
     batches = _batches(examples, audio, runtime, order)
@@ -123,21 +131,25 @@ def train(
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        measured = {"train_loss": loss.item(), "learning_rate": schedule.get_last_lr()[0]}
         schedule.step()
+        losses.append(loss.item())
 
         # Report and keep
-        if watched and (step % max(1, classifier.steps // 10) == 0 or step == classifier.steps):
-            measured |= _validate(model, validation, val_targets, audio, classifier.batch_size, runtime, device)
-        on_step(step, measured)
-        if checkpoint is not None and step % classifier.checkpoint_every == 0 and step < classifier.steps:
+        if step * REPORTS // classifier.steps > (step - 1) * REPORTS // classifier.steps:
+            since = losses[max(reports, default=0) :]
+            reports[step] = {"loss": sum(since) / len(since)}
+            if watched:
+                reports[step] |= _validate(model, validation, val_targets, audio, classifier, runtime, device)
+            report(step, reports[step])
+        if checkpoint is not None and (step % classifier.checkpoint_every == 0 or step == classifier.steps):
             checkpoint.save(
                 {
                     "model": model.state_dict(),
                     "optimiser": optimiser.state_dict(),
                     "schedule": schedule.state_dict(),
                     "generator": generator.get_state(),
-                    "done": step,
+                    "losses": losses,
+                    "reports": reports,
                 }
             )
 
@@ -261,11 +273,11 @@ def _validate(
     validation: pd.DataFrame,
     targets: Tensor,
     audio: Audio,
-    batch_size: int,
+    classifier: Classifier,
     runtime: Runtime,
     device: torch.device,
 ) -> dict[str, float]:
-    probabilities = torch.from_numpy(predict(model, validation, audio, runtime, device, batch_size))
+    probabilities = torch.from_numpy(predict(model, validation, audio, runtime, device, classifier.batch_size))
     loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), targets)
     present = targets.unique().tolist()
     f1 = sklearn.metrics.f1_score(targets, probabilities.argmax(dim=1), labels=present, average="macro")

@@ -1,8 +1,8 @@
 """Log-mel latents: a codec without weights.
 
 Encoding is a log-mel spectrogram. Decoding undoes the mel filters by non-negative least squares, with the
-multiplicative updates of Lee & Seung, "Algorithms for Non-negative Matrix Factorization" (NIPS 2000), section 3, and
-finds phases by the fast Griffin-Lim algorithm of Perraudin, Balazs & Søndergaard (WASPAA 2013), section 3.
+multiplicative updates of Lee & Seung, "Algorithms for Non-negative Matrix Factorization" (NIPS 2000), theorem 1, and
+finds phases by Perraudin, Balazs & Søndergaard, "A fast Griffin-Lim algorithm" (WASPAA 2013).
 """
 
 import math
@@ -33,9 +33,10 @@ class MelCodec:
     channels = 1
 
     def __init__(self, settings: params.MelCodec, device: torch.device) -> None:
-        if not settings.hop <= settings.window <= settings.n_fft:
+        if not 2 * settings.hop <= settings.window <= settings.n_fft:
             raise CodecError(
-                f"codec.mel needs hop <= window <= n_fft; given: {settings.hop}, {settings.window}, {settings.n_fft}"
+                "codec.mel needs 2 * hop <= window <= n_fft; given: "
+                f"{2 * settings.hop}, {settings.window}, {settings.n_fft}"
             )
         if not settings.f_min < settings.f_max <= settings.sample_rate / 2:
             raise CodecError(

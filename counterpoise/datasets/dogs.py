@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.signal import fftconvolve, lfilter
 from tqdm import tqdm
 
-from counterpoise import audio, catalog
+from counterpoise import CounterpoiseError, audio, catalog
 from counterpoise.params import Data
 from counterpoise.runtime import seed_for
 
@@ -32,6 +32,10 @@ RECORDINGS = {  # of each class in train, val and test, at scale 1
 }
 CLIPS_IN_TURN = (3, 1, 4, 2)  # clips of the first recording, the second, ...; exact, so that the test is balanced
 BACKGROUNDS = ("pink", "brown", "hum", "traffic", "rain")
+
+
+class DogsError(CounterpoiseError):
+    """A class that these models cannot make."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +87,11 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> tuple[pd.DataF
         (columns `catalog.REJECTED`), of which there are none.
 
     Raises:
-        ValueError: a slug is not one of the six sounds.
+        DogsError: a slug is not one of the six sounds.
     """
     unknown = [slug for slug in classes if slug not in RECORDINGS]
     if unknown:
-        raise ValueError(
+        raise DogsError(
             f"the data set dogs has no class {', '.join(map(repr, unknown))}; it has {', '.join(RECORDINGS)}. "
             "Mend `classes` in params.yaml and run `dvc repro`."
         )
@@ -247,7 +251,7 @@ def drink(rng: np.random.Generator, animal: Animal, n: int) -> np.ndarray:
     """Laps (Crompton & Musinsky 2011): a splash, then the bubbles that the tongue leaves in the water.
 
     A bubble of radius a rings at f = sqrt(3 gamma p / rho) / (2 pi a) = 3.26 / a (Minnaert 1933). It decays at
-    0.13 f + 0.0072 f^1.5 per second and its pitch rises as it nears the surface (van den Doel 2005).
+    0.13 / a + 0.0072 a^-1.5 per second, a in m, and its pitch rises as it nears the surface (van den Doel 2005).
     """
     wave = np.zeros(n)
     splashes = np.zeros(n)
@@ -257,7 +261,7 @@ def drink(rng: np.random.Generator, animal: Animal, n: int) -> np.ndarray:
         for _ in range(rng.poisson(2 + 4 * animal.force) + 1):
             radius = animal.bubble * np.exp(rng.normal(0, 0.35))
             frequency = 3.26 / radius
-            damping = 0.13 * frequency + 0.0072 * frequency**1.5
+            damping = 0.13 / radius + 0.0072 * radius**-1.5
             time = np.arange(int(min(5 / damping, 0.1) * RATE)) / RATE
             rise = 1 + rng.uniform(0, 0.25) * damping * time
             bubble = np.sin(2 * np.pi * np.cumsum(frequency * rise) / RATE) * np.exp(-damping * time)
@@ -332,7 +336,7 @@ def coloured(rng: np.random.Generator, n: int, exponent: float) -> np.ndarray:
 
 
 def smooth(rng: np.random.Generator, n: int, seconds: float) -> np.ndarray:
-    """Unit-variance noise that keeps its value for about `seconds`; `[n]`."""
+    """Noise of about unit variance that takes `seconds` to change; `[n]`."""
     knots = rng.standard_normal(int(n / RATE / seconds) + 2)
     return np.interp(np.arange(n) / RATE / seconds, np.arange(len(knots)), knots)
 

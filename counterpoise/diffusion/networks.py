@@ -87,7 +87,7 @@ def build(params: Diffusion, channels: int, picture: bool, seed: int) -> MelUNet
     """A fresh network for latents of this many channels; `picture` says that they are ordered, as mel bands are.
 
     Raises:
-        NetworkError: `diffusion.widths` does not fit the network, or the mel's bands cannot be halved as often as it asks.
+        NetworkError: `diffusion.widths` does not fit the network, or the mel's bands cannot be halved so often.
     """
     divisor = NORM_GROUPS if picture else HEAD_WIDTH
     if any(width % divisor for width in params.widths):

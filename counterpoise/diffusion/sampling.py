@@ -94,7 +94,7 @@ def _denoise(
     schedule.set_timesteps(steps)
     for c_noise in schedule.timesteps:
         scaled = schedule.scale_model_input(x, c_noise)
-        with autocast(runtime, device):
+        with autocast(runtime, device, amx=True):
             output = network(scaled, c_noise.expand(len(x)).to(device))
         x = schedule.step(output.float(), c_noise, x).prev_sample
     return x

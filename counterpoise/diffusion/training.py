@@ -79,7 +79,7 @@ def train(
         y = normaliser(_crops(packed, rows, params.batch_size, crop, generator)).to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
         x = y + sigma[:, None, None] * torch.randn(y.shape, generator=generator).to(device)
-        with autocast(runtime, device):
+        with autocast(runtime, device, amx=True):
             output = network(*edm.network_input(x, sigma, normaliser.sigma_data))
         target = edm.network_target(y, x, sigma, normaliser.sigma_data)
         loss = (output.float() - target).square().mean()

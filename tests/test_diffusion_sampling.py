@@ -1,0 +1,167 @@
+"""Sampling: batches, seeds, and the probability-flow ODE against one that can be solved by hand."""
+
+import pytest
+import torch
+from torch import nn
+
+from counterpoise.diffusion import edm, networks, sampling
+from counterpoise.latents import Normaliser, reflect
+from counterpoise.params import Diffusion, Generate, Runtime
+
+CPU, RUNTIME = torch.device("cpu"), Runtime(device="cpu", threads=1, precision="fp32")
+BANDS = 16
+
+
+class Gaussian(nn.Module):
+    """The perfect denoiser of latents whose every value is drawn from N(mean, std^2) on its own."""
+
+    frame_multiple = 4
+
+    def __init__(self, mean, std, sigma_data):
+        super().__init__()
+        self.mean, self.std, self.sigma_data = mean, std, sigma_data
+
+    def forward(self, scaled, c_noise):
+        sigma = (4 * c_noise).exp()
+        x = scaled * (sigma**2 + self.sigma_data**2).sqrt()[:, None, None]
+        weight = (self.std**2 / (self.std**2 + sigma**2))[:, None, None]
+        return edm.network_target(weight * x + (1 - weight) * self.mean, x, sigma, self.sigma_data)
+
+
+@pytest.fixture
+def unet():
+    """A network that has learned nothing, but computes like one that has."""
+    settings = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    return networks.build(settings, BANDS, True, 0).eval()
+
+
+@pytest.fixture
+def normaliser():
+    return Normaliser(torch.linspace(-9, -5, BANDS), torch.linspace(1, 3, BANDS), 1.0)
+
+
+@pytest.fixture
+def sources():
+    generator = torch.Generator().manual_seed(0)
+    return [-7 + 2 * torch.randn(BANDS, frames, generator=generator) for frames in (30, 31, 32, 29)]
+
+
+@pytest.fixture
+def schedule(tmp_path):
+    """Makes the saved schedule that starts from a strength."""
+
+    def make(strength, sigma_data=1.0):
+        sampling.scheduler(sigma_data).save_pretrained(tmp_path)
+        return sampling.load_scheduler(tmp_path, strength)
+
+    return make
+
+
+def vary(network, normaliser, schedule, sources, seeds, **change):
+    params = Generate(**{"strength": schedule.config.sigma_max, "steps": 5} | change)
+    return sampling.vary(network, normaliser, schedule, sources, seeds, params, RUNTIME, CPU)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_batches_hold_each_clip_once_and_one_padded_length(size):
+    frames = [1, 8, 9, 16, 17, 3, 8, 24, 8, 2, 40]
+    batches = sampling.batches(frames, 8, size)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(frames)))
+    for batch in batches:
+        assert 1 <= len(batch) <= size
+        assert len({-(-frames[index] // 8) for index in batch}) == 1
+
+
+def test_no_clips_make_no_batches():
+    assert sampling.batches([], 8, 4) == []
+
+
+def test_the_saved_schedule_keeps_its_sigma_data_and_starts_at_the_strength(schedule):
+    made = schedule(2.5, sigma_data=0.7)
+    made.set_timesteps(6)
+    assert made.config.sigma_data == 0.7
+    assert made.sigmas[0] == pytest.approx(2.5) and made.sigmas[-1] == 0
+    assert made.sigmas[-2] == pytest.approx(sampling.SIGMA_MIN)
+
+
+@pytest.mark.parametrize("strength", [0.001, 0.02, 0.021, 1.0, 80.0])
+def test_noise_falls_from_any_strength(unet, normaliser, schedule, sources, strength):
+    made = schedule(strength)
+    made.set_timesteps(4)
+    assert (made.sigmas.diff() < 0).all() and made.sigmas[0] == pytest.approx(strength)
+    assert vary(unet, normaliser, made, sources, [0, 1, 2, 3]).isfinite().all()
+
+
+def test_the_result_has_the_padded_length_and_the_codecs_scale(normaliser, schedule, sources):
+    out = vary(Gaussian(0.0, 1.0, 1.0), normaliser, schedule(1.0), sources, [0, 1, 2, 3])
+    assert out.shape == (4, BANDS, 32) and out.dtype == torch.float32 and not out.requires_grad
+    assert torch.allclose(out.mean((0, 2)), normaliser.mean, atol=1.5)
+
+
+def test_a_clip_does_not_depend_on_its_batch_or_its_place_in_it(unet, normaliser, schedule, sources):
+    seeds = [11, 12, 13, 14]
+    together = vary(unet, normaliser, schedule(1.0), sources, seeds)
+    backwards = vary(unet, normaliser, schedule(1.0), sources[::-1], seeds[::-1]).flip(0)
+    alone = torch.cat([vary(unet, normaliser, schedule(1.0), [source], [seed]) for source, seed in zip(sources, seeds)])
+    assert torch.allclose(together, backwards, atol=1e-4) and torch.allclose(together, alone, atol=1e-4)
+
+
+def test_a_schedule_can_be_used_again(unet, normaliser, schedule, sources):
+    made = schedule(1.0)
+    first = vary(unet, normaliser, made, sources, [1, 2, 3, 4])
+    vary(unet, normaliser, made, sources[:1], [9], steps=3)
+    torch.rand(5)  # the global random numbers move on
+    assert torch.equal(vary(unet, normaliser, made, sources, [1, 2, 3, 4]), first)
+
+
+def test_equal_seeds_give_equal_variations_and_other_seeds_others(unet, normaliser, schedule, sources):
+    out = vary(unet, normaliser, schedule(1.0), [sources[0]] * 3, [5, 5, 6])
+    assert torch.allclose(out[0], out[1], atol=1e-4)
+    assert (out[0] - out[2]).abs().mean() > 0.3
+
+
+def test_almost_no_noise_gives_the_source_back(unet, normaliser, schedule, sources):
+    out = vary(unet, normaliser, schedule(1e-3), sources, [0, 1, 2, 3])
+    for made, source in zip(out, sources):
+        assert torch.allclose(made, reflect(source, 32), atol=0.03)
+
+
+def test_more_strength_goes_further_from_the_source(normaliser, schedule, sources):
+    distances = []
+    for strength in (0.1, 1.0, 10.0):
+        out = vary(Gaussian(0.0, 1.0, 1.0), normaliser, schedule(strength), sources, [0, 1, 2, 3], steps=20)
+        distances.append((out - torch.stack([reflect(source, 32) for source in sources])).square().mean().sqrt())
+    assert distances[0] < 0.5 * distances[1] and distances[1] < 0.8 * distances[2]
+
+
+def test_from_noise_only_the_sources_length_counts(unet, normaliser, schedule, sources):
+    out = vary(unet, normaliser, schedule(80.0), sources, [1, 2, 3, 4], start="noise")
+    blank = [torch.full_like(source, torch.nan) for source in sources]
+    assert torch.equal(vary(unet, normaliser, schedule(80.0), blank, [1, 2, 3, 4], start="noise"), out)
+    own = vary(unet, normaliser, schedule(80.0), sources, [1, 2, 3, 4], start="own")
+    assert not torch.allclose(own, out, atol=1e-3)
+
+
+@pytest.mark.parametrize(("mean", "std", "sigma_data"), [(0.0, 1.0, 1.0), (0.6, 0.8, 1.0), (-0.5, 0.3, 0.6)])
+def test_a_perfect_denoiser_gives_the_datas_mean_and_spread(schedule, mean, std, sigma_data):
+    plain = Normaliser(torch.zeros(BANDS), torch.ones(BANDS), sigma_data)
+    blank = [torch.zeros(BANDS, 400)] * 4
+    perfect, made = Gaussian(mean, std, sigma_data), schedule(80.0, sigma_data)
+    out = vary(perfect, plain, made, blank, [0, 1, 2, 3], steps=200, start="noise")
+    assert out.mean() == pytest.approx(mean, abs=0.03) and out.std() == pytest.approx(std, rel=0.05)
+    assert ((out - out.mean()) / out.std()).pow(4).mean() == pytest.approx(3, abs=0.15)  # still Gaussian
+
+
+def test_the_ode_ends_where_its_solution_says(schedule):
+    """For N(mean, std^2) the flow is x(sigma) - mean = (x(s) - mean) sqrt((std^2 + sigma^2) / (std^2 + s^2))."""
+    mean, std, strength = 0.4, 0.8, 2.0
+    plain = Normaliser(torch.zeros(BANDS), torch.ones(BANDS), 1.0)
+    source = torch.randn(BANDS, 32, generator=torch.Generator().manual_seed(3))
+    noise = torch.randn(BANDS, 32, generator=torch.Generator().manual_seed(7))
+    start = source + strength * noise
+    expected = mean + (start - mean) * std / (std**2 + strength**2) ** 0.5
+    errors = []
+    for steps in (10, 100, 1000):
+        out = vary(Gaussian(mean, std, 1.0), plain, schedule(strength), [source], [7], steps=steps)
+        errors.append(float((out[0] - expected).abs().max()))
+    assert errors[2] < 0.01 and errors[0] > 4 * errors[1] > 16 * errors[2]  # Euler: ten times the steps, error / 10

@@ -1,0 +1,112 @@
+"""Clips through a codec into a file, whatever batches they travel in."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from counterpoise import params
+from counterpoise.codecs.mel import MelCodec
+from counterpoise.encoding import encode, round_trip
+from counterpoise.latents import Packed
+
+SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
+
+
+class EnvelopeCodec:
+    """Loudness now and in the half second ahead, where the end of the wave is repeated as convolutions often do."""
+
+    name, sample_rate, channels, latent_channels, hop = "envelope", 8000, 1, 2, 80
+    silence = torch.zeros(2)
+
+    def encode(self, wave):
+        wave = torch.nn.functional.pad(wave, (0, -wave.shape[2] % self.hop))
+        loud = wave.unflatten(2, (-1, self.hop)).square().mean(3).sqrt()
+        ahead = torch.nn.functional.pad(loud, (0, 49), mode="replicate").unfold(2, 50, 1).mean(3)
+        return torch.cat([loud, ahead], dim=1)
+
+    def decode(self, latents):
+        return latents[:, :1].repeat_interleave(self.hop, dim=2)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """A catalogue of short noises and tones at several rates, not sorted by length."""
+    rng, rows = np.random.default_rng(0), []
+    for number, seconds in enumerate(SECONDS):
+        rate = (8000, 16000, 22050)[number % 3]
+        n = round(seconds * rate)
+        wave = 0.2 * rng.normal(size=n) + 0.3 * np.sin(2 * np.pi * 200 * (number + 1) * np.arange(n) / rate)
+        soundfile.write(tmp_path / f"{number}.wav", wave, rate)
+        rows.append({"clip_id": str(number), "path": str(tmp_path / f"{number}.wav"), "label": "bark", "source_id": "s",
+                     "fold": 1, "seconds": n / rate, "sample_rate": rate, "channels": 1})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(params=["envelope", "mel"])
+def codec(request):
+    return EnvelopeCodec() if request.param == "envelope" else MelCodec(params.MelCodec(), torch.device("cpu"))
+
+
+def test_the_batch_size_does_not_change_the_file(tmp_path, clips, codec):
+    files = []
+    for batch_size in (1, 4, 100):
+        path = tmp_path / f"{batch_size}.safetensors"
+        encode(codec, clips, path, batch_size)
+        files.append(path.read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
+def test_a_clips_latent_does_not_depend_on_the_other_clips(tmp_path, clips, codec):
+    encode(codec, clips, tmp_path / "all.safetensors", 4)
+    encode(codec, clips.iloc[[1]], tmp_path / "alone.safetensors", 4)
+    assert torch.equal(Packed(tmp_path / "all.safetensors")[1], Packed(tmp_path / "alone.safetensors")[0])
+
+
+def test_the_file_keeps_the_catalogues_order_and_lengths(tmp_path, clips, codec):
+    encode(codec, clips, tmp_path / "bark.safetensors", 4)
+    packed = Packed(tmp_path / "bark.safetensors")
+    assert packed.clips.clip_id.tolist() == clips.clip_id.tolist()
+    assert packed.channels == codec.latent_channels
+    for row, seconds in enumerate(clips.seconds):
+        assert packed[row].shape[1] == int(np.ceil(seconds * codec.sample_rate / codec.hop))
+
+
+def test_a_packed_latent_is_that_of_the_clip_in_silence(tmp_path, clips):
+    codec = EnvelopeCodec()
+    encode(codec, clips, tmp_path / "bark.safetensors", 4)
+    wave, _ = soundfile.read(clips.path[3], dtype="float32")  # 8000 Hz, as the codec's
+    expected = codec.encode(torch.from_numpy(np.pad(wave, (0, 8000)))[None, None])[0, :, :30]
+    assert torch.allclose(Packed(tmp_path / "bark.safetensors")[3], expected, rtol=2**-10, atol=1e-6)
+
+
+class Transparent(EnvelopeCodec):
+    """Latents are the samples themselves."""
+
+    latent_channels = 80
+
+    def encode(self, wave):
+        return torch.nn.functional.pad(wave, (0, -wave.shape[2] % 80)).unflatten(2, (-1, 80))[:, 0].transpose(1, 2)
+
+    def decode(self, latents):
+        return latents.transpose(1, 2).flatten(1)[:, None]
+
+
+class Quieter(Transparent):
+    def decode(self, latents):
+        return super().decode(latents) / 10
+
+
+def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(clips):
+    perfect, quieter = round_trip(Transparent(), clips), round_trip(Quieter(), clips)
+    assert perfect["log_mel_db"] == perfect["spectral_convergence"] == perfect["level_db"] == 0
+    assert perfect["si_sdr_db"] > 90
+    assert quieter["level_db"] == pytest.approx(-20, abs=0.01)
+    assert quieter["spectral_convergence"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_mel_round_trip_keeps_level_and_spectrum(clips):
+    measures = round_trip(MelCodec(params.MelCodec(), torch.device("cpu")), clips)
+    assert abs(measures["level_db"]) < 3 and measures["log_mel_db"] < 6
+    assert all(type(value) is float for value in measures.values())
