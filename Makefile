@@ -7,6 +7,7 @@ export PYTHONWARNINGS ?= ignore
 .PHONY: run test clean-environment
 
 run: .venv/complete
+	@python -m counterpoise.params
 	dvc repro
 	@python -m counterpoise.report
 

@@ -1,4 +1,4 @@
-"""Balance an imbalanced sound collection with one small diffusion model per class, and measure honestly whether it helps."""
+"""Balance an imbalanced sound collection with one small diffusion model per class, and measure whether it helps."""
 
 
 class CounterpoiseError(Exception):

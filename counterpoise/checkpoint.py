@@ -3,22 +3,29 @@
 import hashlib
 import json
 import os
+import pickle
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from counterpoise import CounterpoiseError
+
+
+class CheckpointError(CounterpoiseError):
+    """A file of unfinished work that cannot be read."""
+
 
 def key(**determinants: Any) -> str:
     """A name for a computation: other parameters, data or code give another name.
 
     Args:
-        determinants: plain values (parameters, hashes of files). The source of every module of this package that is
-            loaded now is added, so an edit never continues what the older code began.
+        determinants: plain values (parameters, hashes of files). The source of the running script, and of every
+            module of this package that is loaded now, is added, so an edit never continues what older code began.
     """
     package = __name__.partition(".")[0]
-    modules = sorted(name for name in sys.modules if name.partition(".")[0] == package)
+    modules = sorted(name for name in sys.modules if name.partition(".")[0] in (package, "__main__"))
     digest = hashlib.sha256(json.dumps(determinants, sort_keys=True, default=str).encode())
     for name in modules:
         if source := getattr(sys.modules[name], "__file__", None):
@@ -33,10 +40,17 @@ class Checkpoint:
         self.path = path
 
     def load(self) -> dict[str, Any] | None:
-        """The last saved state, or None. Only tensors and plain values are read, never code."""
+        """The last saved state, or None. Only tensors and plain values are read, never code.
+
+        Raises:
+            CheckpointError: the file is damaged, or holds something else.
+        """
         if not self.path.exists():
             return None
-        return torch.load(self.path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(self.path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+            raise CheckpointError(f"{self.path} cannot be read ({error}): delete it, then run `dvc repro`") from None
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the state in one step: a crash leaves the old file or the new one, never half of one."""

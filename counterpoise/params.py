@@ -1,9 +1,10 @@
-"""The typed form of params.yaml: every tunable value, its range, and its meaning.
+"""The typed form of params.yaml: every tunable value, its range, and its meaning (`python -m counterpoise.params`).
 
 A stage calls :func:`load` once. The whole file is checked, so that a typing error in the last
 section stops the first stage rather than the last one.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -184,6 +185,13 @@ class Params(Section):
     runtime: Runtime
 
     @model_validator(mode="after")
+    def _nothing_twice(self) -> "Params":
+        for where, values in (("arms", self.arms), ("models", self.models), ("seeds", self.classifier.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{where} names something twice: {values}")
+        return self
+
+    @model_validator(mode="after")
     def _only_known_classes(self) -> "Params":
         for where, keys in (("data.limit", self.data.limit), ("aug.per_class", self.aug.per_class)):
             for key in keys:
@@ -219,3 +227,20 @@ def _explain(path: str | Path, error: ValidationError) -> str:
         lines.append(f"  {key}: {message}{given}")
     lines.append("Mend the line and run `dvc repro` again; finished stages are kept.")
     return "\n".join(lines)
+
+
+def main() -> None:
+    """Tell what DVC would not explain, before it starts."""
+    try:
+        data = load().data
+    except ParamsError as error:
+        sys.exit(str(error))
+    if not Path(data.path).exists():
+        sys.exit(
+            f"params.yaml: data.path is {data.path}, which does not exist. Set it to the folder that holds your sounds "
+            f"(for urbansound8k the one with audio/ and metadata/), then run `make run` again."
+        )
+
+
+if __name__ == "__main__":
+    main()

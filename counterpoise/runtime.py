@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def setup(runtime: Runtime) -> torch.device:
     Raises:
         RuntimeUnavailable: the asked device is not on this machine.
     """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS sums in any order
     torch.set_num_threads(runtime.threads)
     threadpool_limits(runtime.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -34,7 +36,7 @@ def setup(runtime: Runtime) -> torch.device:
         return torch.device("cuda" if available["cuda"] else "cpu")
     if not available[runtime.device]:
         here = ", ".join(name for name, there in available.items() if there)
-        raise RuntimeUnavailable(f"runtime.device is {runtime.device!r}, but this machine has only: {here}. Use `auto`.")
+        raise RuntimeUnavailable(f"runtime.device is {runtime.device!r}, but this machine has only {here}: use `auto`")
     return torch.device(runtime.device)
 
 
@@ -44,7 +46,7 @@ def autocast(runtime: Runtime, device: torch.device, amx: bool = False) -> torch
     Args:
         runtime: `precision: auto` means bfloat16 on CUDA devices that multiply it natively.
         device: where the pass runs.
-        amx: `auto` means bfloat16 on CPUs with AMX tiles, too. It makes wide convolutions faster and narrow ones slower.
+        amx: `auto` means bfloat16 on CPUs with AMX tiles, too. Wide convolutions gain by it.
     """
     if runtime.precision != "auto":
         enabled = runtime.precision == "bf16"

@@ -13,7 +13,8 @@ def main() -> None:
     clips = catalog.read(CLIPS, catalog.CLIPS)
     contents = [catalog.sha256(path) for path in clips.path]
     key = checkpoint.key(
-        stage="encode", codec=p.codec, runtime=p.runtime, classes=list(p.classes), clips=clips.to_csv(), contents=contents
+        stage="encode", codec=p.codec, runtime=p.runtime, classes=list(p.classes),
+        clips=clips.to_csv(), contents=contents,
     )
     report = {}
     with working(LATENTS, key) as folder:

@@ -33,7 +33,7 @@ def main(label: str) -> None:
             "source_id": roots.source_id[root],
             "fold": roots.fold[root],
             "seed": runtime.seed_for(p.generate.seed, root, number),
-            "strength": p.generate.strength,
+            "strength": sampling.start_sigma(p.generate),
             "model": model.as_posix(),
         })
     lineage = catalog.table(rows, catalog.LINEAGE)
@@ -42,7 +42,7 @@ def main(label: str) -> None:
     packed = Packed(source)
     position = {clip_id: row for row, clip_id in enumerate(packed.clips.clip_id)}
     network, normaliser = networks.load(model / "unet").to(device), Normaliser.load(model / "normaliser.safetensors")
-    schedule = sampling.load_scheduler(model / "scheduler", p.generate.strength)
+    schedule = sampling.load_scheduler(model / "scheduler", p.generate)
     codec = codecs.build(p.codec, device)
     key = checkpoint.key(
         stage="generate", latents=catalog.sha256(source), lineage=lineage.to_csv(), generate=p.generate,
@@ -50,7 +50,8 @@ def main(label: str) -> None:
     )
     with working(out, key) as partial:
         frames = [packed.clips.frames.iloc[position[root]] for root in lineage.root_clip_id]
-        for batch in tqdm(sampling.batches(frames, network.frame_multiple, p.generate.batch_size), desc=f"generate {label}"):
+        batches = sampling.batches(frames, network.frame_multiple, p.generate.batch_size)
+        for batch in tqdm(batches, desc=f"generate {label}", unit="batch"):
             made = lineage.iloc[batch]
             files = [partial / f"{clip_id}.flac" for clip_id in made.clip_id]
             if all(file.exists() for file in files):

@@ -52,7 +52,7 @@ def schedule(tmp_path):
 
     def make(strength, sigma_data=1.0):
         sampling.scheduler(sigma_data).save_pretrained(tmp_path)
-        return sampling.load_scheduler(tmp_path, strength)
+        return sampling.load_scheduler(tmp_path, Generate(strength=strength))
 
     return make
 
@@ -140,6 +140,12 @@ def test_from_noise_only_the_sources_length_counts(unet, normaliser, schedule, s
     assert torch.equal(vary(unet, normaliser, schedule(80.0), blank, [1, 2, 3, 4], start="noise"), out)
     own = vary(unet, normaliser, schedule(80.0), sources, [1, 2, 3, 4], start="own")
     assert not torch.allclose(own, out, atol=1e-3)
+
+
+def test_from_noise_the_strength_does_not_count(tmp_path):
+    sampling.scheduler(1.0).save_pretrained(tmp_path)
+    made = sampling.load_scheduler(tmp_path, Generate(strength=0.5, start="noise"))
+    assert made.config.sigma_max == sampling.start_sigma(Generate(strength=9.0, start="noise")) == sampling.SIGMA_MAX
 
 
 @pytest.mark.parametrize(("mean", "std", "sigma_data"), [(0.0, 1.0, 1.0), (0.6, 0.8, 1.0), (-0.5, 0.3, 0.6)])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
+from encodec import EncodecModel
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -174,10 +176,10 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
     model = repo / "models/diffusion/sneeze/unet/diffusion_pytorch_model.safetensors"
     expected = model.read_bytes()
     killing = (
-        "import os, sys; sys.argv = ['train_diffusion', 'sneeze'];"
+        "import os, runpy, sys; sys.argv = ['train_diffusion', 'sneeze'];"
         "from counterpoise.checkpoint import Checkpoint; save = Checkpoint.save;"
         "Checkpoint.save = lambda self, state: (save(self, state), os._exit(9));"
-        "from stages import run, train_diffusion; run(train_diffusion.main)"
+        "runpy.run_module('stages.train_diffusion', run_name='__main__', alter_sys=True)"
     )
     shutil.rmtree(repo / "models/diffusion/sneeze")
     shutil.rmtree(repo / "plots/diffusion/sneeze")
@@ -187,3 +189,20 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
     assert "2/4" in output  # it went on from the checkpoint at step 2
     assert model.read_bytes() == expected
     assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
+
+
+def test_encodec_latents_go_the_same_way(repo, tmp_path):
+    torch.manual_seed(0)
+    torch.save(EncodecModel.encodec_model_24khz(pretrained=False).state_dict(), tmp_path / "weights.th")
+    change(repo, {"codec": {"name": "encodec_24khz", "encodec": {"checkpoint": str(tmp_path / "weights.th")}}})
+    change(repo, {"diffusion": {"widths": [32, 64]}})
+    sh("dvc", "repro", "generate@sneeze", at=repo)
+    assert "LatentUNet1D" in (repo / "models/diffusion/sneeze/unet/config.json").read_text()
+    assert soundfile.info(next((repo / "data/synthetic/sneeze").glob("*.flac"))).samplerate == 24000
+
+
+def test_a_missing_collection_is_named(repo):
+    change(repo, {"data": {"dataset": "urbansound8k", "path": "nowhere/UrbanSound8K"}})
+    assert "nowhere/UrbanSound8K" in sh("dvc", "repro", at=repo, fails=True)
+    output = sh(sys.executable, "-m", "counterpoise.params", at=repo, fails=True)
+    assert "nowhere/UrbanSound8K" in output and "Set it to the folder" in output and "Traceback" not in output

@@ -130,11 +130,13 @@ def load(folder: Path) -> MelUNet | LatentUNet1D:
     """Read what :func:`save` wrote, in eval mode.
 
     Raises:
-        NetworkError: the folder holds another kind of model.
+        NetworkError: the folder is missing or holds another kind of model.
     """
+    if not folder.is_dir():
+        raise NetworkError(f"{folder} is missing: run `dvc repro train_diffusion`, or `dvc pull` if a remote holds it")
     kind = UNet2DModel.load_config(folder)["_class_name"]
     if kind == "UNet2DModel":
         return MelUNet(UNet2DModel.from_pretrained(folder)).eval()
     if kind == "LatentUNet1D":
         return LatentUNet1D.from_pretrained(folder).eval()
-    raise NetworkError(f"{folder} holds a {kind}; expected UNet2DModel or LatentUNet1D. Run `dvc repro train_diffusion`.")
+    raise NetworkError(f"{folder} holds a {kind}, not UNet2DModel or LatentUNet1D: run `dvc repro train_diffusion`")

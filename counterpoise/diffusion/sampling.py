@@ -20,10 +20,16 @@ def scheduler(sigma_data: float) -> EDMEulerScheduler:
     return EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=sigma_data)
 
 
-def load_scheduler(folder: Path, strength: float) -> EDMEulerScheduler:
-    """The saved schedule, starting from noise of standard deviation `strength`."""
+def load_scheduler(folder: Path, params: Generate) -> EDMEulerScheduler:
+    """The saved schedule, from the noise that a variation starts with down to none."""
+    sigma = start_sigma(params)
     # Noise must fall: a strength near or below SIGMA_MIN brings its own end of the schedule.
-    return EDMEulerScheduler.from_pretrained(folder, sigma_min=min(SIGMA_MIN, strength / 2), sigma_max=strength)
+    return EDMEulerScheduler.from_pretrained(folder, sigma_min=min(SIGMA_MIN, sigma / 2), sigma_max=sigma)
+
+
+def start_sigma(params: Generate) -> float:
+    """Standard deviation of the first noise: the strength, or, without a source, all there is."""
+    return params.strength if params.start == "own" else SIGMA_MAX
 
 
 def batches(frames: Sequence[int], multiple: int, size: int) -> list[list[int]]:

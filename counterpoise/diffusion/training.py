@@ -74,7 +74,7 @@ def train(
 
     # Train
     network.train()
-    progress = tqdm(initial=len(losses), total=params.steps, desc=f"diffusion {packed.clips.label.iloc[0]}", unit="step")
+    progress = tqdm(initial=len(losses), total=params.steps, desc=packed.clips.label.iloc[0], unit="step")
     for step in range(len(losses) + 1, params.steps + 1):
         y = normaliser(_crops(packed, rows, params.batch_size, crop, generator)).to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
@@ -86,7 +86,7 @@ def train(
         if not loss.isfinite():
             raise TrainingDiverged(
                 f"the diffusion loss is {loss.item()} at step {step}. Lower diffusion.learning_rate (now "
-                f"{params.learning_rate}) or raise diffusion.warmup_steps (now {params.warmup_steps}), then `dvc repro`."
+                f"{params.learning_rate}) or raise diffusion.warmup_steps (now {params.warmup_steps}): `dvc repro`."
             )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -109,7 +109,7 @@ def train(
 
 
 def _crops(packed: Packed, rows: Sequence[int], count: int, frames: int, generator: torch.Generator) -> Tensor:
-    """Random crops `[count, C, frames]` of random clips. Cropping and shifting are safe; stretching would be learned."""
+    """Random crops `[count, C, frames]` of random clips. Cropping is safe; stretching would be learned."""
     picked = torch.randint(len(rows), (count,), generator=generator).tolist()
     where = torch.rand(count, generator=generator).tolist()
     crops = []
