@@ -1,4 +1,4 @@
-"""The typed form of params.yaml: every tunable value, its range, and its meaning (`python -m counterpoise.params`).
+"""The typed form of params.yaml: every value with its range and meaning. `python -m counterpoise.params` checks it.
 
 A stage calls :func:`load` once. The whole file is checked, so that a typing error in the last
 section stops the first stage rather than the last one.
