@@ -1,15 +1,19 @@
 # Two commands: `make run` and `make test`. Each makes the environment first, if it is not there yet.
+# `make use PRESET=own` (dogs, urbansound8k, esc50) sets params.yaml to another collection; DATA=/folder says where it is.
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run test clean-environment
+.PHONY: run test use clean-environment
 
 run: .venv/complete
 	@python -m counterpoise.params
 	dvc repro
 	@python -m counterpoise.report
+
+use: .venv/complete
+	@python -m counterpoise.presets $(PRESET) $(if $(DATA),--path "$(DATA)")
 
 test: .venv/complete
 	python -m pytest

@@ -7,6 +7,12 @@ import pandas as pd
 
 from counterpoise import CounterpoiseError
 
+FILES = {  # what a source lists
+    "path": "str",  # from the repository's root, or absolute
+    "label": "str",  # the class's slug
+    "source_id": "str",  # the recording
+    "fold": "int64",  # 0 where the source has none
+}
 CLIPS = {
     "clip_id": "str",  # unique in the collection
     "path": "str",  # from the repository's root, or absolute
@@ -18,6 +24,14 @@ CLIPS = {
     "channels": "int64",
 }
 REJECTED = {"path": "str", "label": "str", "reason": "str"}
+MENDED = {"path": "str", "note": "str"}  # files not taken as they are, or taken with a doubt
+DUPLICATES = {
+    "clip_id": "str",
+    "twin": "str",  # the clip_id of the other clip
+    "kind": "str",  # exact | near
+    "similarity": "float64",  # share of equal bits of their fingerprints, 1 for exact duplicates
+    "seconds": "float64",  # how much sound they share
+}
 LINEAGE = {
     "clip_id": "str",
     "path": "str",

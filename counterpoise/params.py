@@ -35,10 +35,21 @@ class Section(BaseModel):
 class Data(Section):
     """Which sounds."""
 
-    dataset: Literal["dogs", "urbansound8k"]
+    dataset: Literal["dogs", "urbansound8k", "esc50", "own"]
     path: str = Field(min_length=1)  # where an existing collection lies; read in place
+    download: bool = False  # urbansound8k and esc50: fetch the collection instead of reading `path`
     scale: PositiveFloat = 1.0  # dogs only: share of the default number of recordings
-    seed: int = 0  # dogs only
+    seed: int = 0  # of the dogs, and of folds that are assigned
+    labels: Literal["folder", "pattern", "table"] = "folder"  # own only: where a clip's label comes from
+    pattern: str | None = None  # own: regular expression with (?P<label>...) and perhaps (?P<source>...)
+    table: str | None = None  # own: CSV, TSV or JSON, from `path`
+    columns: dict[Literal["file", "label", "source", "fold"], str] = {}  # own: the table's names for these
+    min_seconds: PositiveFloat = 0.05  # shorter files are rejected
+    max_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0  # longer files are cut
+    clip_seconds: PositiveFloat = 4.0  # into clips of this length, which keep their source
+    max_rejected: Fraction = 0.5  # a larger share of rejected files stops the run
+    duplicates: bool = True  # find equal and nearly equal sounds, and keep them on one side of every split
+    folds: Annotated[int, Field(ge=2)] = 5  # for collections without official folds
     min_recordings: Annotated[int, Field(ge=1)] = 2  # fewer training recordings of a class than this is an error
     limit: dict[Slug, PositiveInt] = {}  # at most so many *training* units of a class
     limit_unit: Literal["recordings", "clips"] = "recordings"

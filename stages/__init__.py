@@ -13,6 +13,8 @@ from counterpoise import CounterpoiseError, runtime
 RAW = Path("data/raw")
 CLIPS = Path("data/clips.csv")
 REJECTED = Path("data/rejected.csv")
+MENDED = Path("data/mended.csv")
+DUPLICATES = Path("data/duplicates.csv")
 LATENTS = Path("data/latents")
 SYNTHETIC = Path("data/synthetic")
 SPLITS = Path("data/splits")

@@ -1,7 +1,7 @@
 """download: turn the chosen source of sounds into a catalogue of usable clips."""
 
 from counterpoise import catalog, datasets, params
-from stages import CLIPS, DIFFUSION, RAW, REJECTED, SYNTHETIC, prune, run
+from stages import CLIPS, DIFFUSION, DUPLICATES, MENDED, RAW, REJECTED, SYNTHETIC, prune, run
 
 
 def main() -> None:
@@ -10,12 +10,16 @@ def main() -> None:
         prune(folder, keep=p.classes)
 
     RAW.mkdir(parents=True, exist_ok=True)
-    clips, rejected = datasets.collect(p.data, {slug: info.name for slug, info in p.classes.items()}, RAW)
-    catalog.check_clips(clips)
+    found = datasets.collect(p.data, {slug: info.name for slug, info in p.classes.items()}, RAW)
+    catalog.check_clips(found.clips)
 
-    catalog.write(clips, CLIPS)
-    catalog.write(rejected, REJECTED)
-    print(f"{len(clips)} clips of {clips.source_id.nunique()} recordings; {len(rejected)} rejected ({REJECTED})")
+    catalog.write(found.clips, CLIPS)
+    catalog.write(found.rejected, REJECTED)
+    catalog.write(found.mended, MENDED)
+    catalog.write(found.duplicates, DUPLICATES)
+    print(f"{len(found.clips)} clips of {found.clips.source_id.nunique()} recordings")
+    print(f"{len(found.rejected)} rejected ({REJECTED}), {len(found.mended)} mended or doubtful ({MENDED})")
+    print(f"{len(found.duplicates)} pairs of the same sound ({DUPLICATES})")
 
 
 if __name__ == "__main__":

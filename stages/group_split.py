@@ -4,8 +4,10 @@ import json
 
 import pandas as pd
 
-from counterpoise import balance, catalog, params, splits
-from stages import CLASSIFIER, CLIPS, DIFFUSION, SPLITS, SYNTHETIC, prune, run
+from counterpoise import balance, catalog, collection, duplicates, params, pictures, splits
+from stages import (
+    CLASSIFIER, CLIPS, DIFFUSION, DUPLICATES, MENDED, METRICS, PLOTS, REJECTED, SPLITS, SYNTHETIC, prune, run,
+)
 
 WITH_SYNTHETIC = {"diffusion"}  # arms whose training table holds variations
 
@@ -41,6 +43,15 @@ def main() -> None:
     counts = part["train"].label.value_counts().reindex(list(p.classes), fill_value=0)
     catalog.write(balance.plan(counts.to_dict(), p.aug), SPLITS / "balance.csv")
     (SPLITS / "audit.json").write_text(json.dumps(audit, indent=2) + "\n")
+    described = collection.describe(
+        clips, clips.partition, catalog.read(REJECTED, catalog.REJECTED), catalog.read(MENDED, catalog.MENDED),
+        duplicates.Duplicates(catalog.read(DUPLICATES, catalog.DUPLICATES)),
+    )
+    METRICS.mkdir(exist_ok=True)
+    (METRICS / "data.json").write_text(json.dumps(described, indent=1) + "\n")
+    names = {slug: info.name for slug, info in p.classes.items()}
+    pictures.collection(described, names, PLOTS / "collection.png")
+    print(*described["warnings"], sep="\n")
     print(f"no leak: {json.dumps(audit['real'])}, {len(lineage)} variations beside their roots")
 
 

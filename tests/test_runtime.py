@@ -108,7 +108,7 @@ def test_auto_takes_the_graphics_card_where_there_is_one(machine, monkeypatch):
 def test_a_device_that_is_not_there_is_named_with_those_that_are(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(runtime.RuntimeUnavailable, match="runtime.device is 'cuda'.*only: cpu. Use `auto`"):
+    with pytest.raises(runtime.RuntimeUnavailable, match="runtime.device is 'cuda'.*only cpu: use `auto`"):
         runtime.setup(Runtime(device="cuda", threads=1))
 
 

@@ -1,0 +1,324 @@
+"""The user's own folder: which files are found, what they are called, and what is said when that cannot be told."""
+
+import csv
+import json
+import os
+import unicodedata
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from counterpoise import catalog
+from counterpoise.datasets import own
+from counterpoise.datasets.own import OwnError, find_classes, listing
+from counterpoise.naming import slug
+from counterpoise.params import Data
+
+RAW = Path("unused")
+AWKWARD = [
+    "a b.wav",
+    "quote'\"s.wav",
+    "new\nline.wav",
+    "$(touch gone).wav",
+    "-rf.wav",
+    "comma,;tab\t.wav",
+    unicodedata.normalize("NFC", "café.wav"),
+    unicodedata.normalize("NFD", "naïve.wav"),
+    "犬の声.wav",
+    "#null.wav",
+    "NA.wav",
+    "%20*?.wav",
+]
+
+
+def lay_out(root, *files):
+    """Empty files: the listing must not look into them."""
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+
+
+def data(root, **values):
+    return Data(dataset="own", path=str(root), **values)
+
+
+def listed(root, classes=None, **values):
+    """What is found, by its path below the folder."""
+    settings = data(root, **values)
+    files = listing(settings, classes or find_classes(settings), RAW)
+    return {Path(row.path).relative_to(root).as_posix(): row for row in files.itertuples()}
+
+
+def message(root, classes=None, **values):
+    with pytest.raises(OwnError) as caught:
+        listed(root, classes, **values)
+    return str(caught.value)
+
+
+def test_every_sound_below_the_folder_is_found_and_nothing_else(tmp_path):
+    sounds = [f"cat/{number}.{ending}" for number, ending in enumerate(own.EXTENSIONS)]
+    lay_out(tmp_path, *sounds, "cat/LOUD.WAV", "cat/phone.m4a", "cat/notes.txt", "README.md", "cat/README.md")
+    lay_out(tmp_path, "cat/.hidden.wav", ".git/a.wav", "cat/._0.wav", "cat/wav")
+    assert set(listed(tmp_path)) == {*sounds, "cat/LOUD.WAV", "cat/phone.m4a"}
+
+
+def test_the_listing_has_its_columns_and_is_sorted(tmp_path):
+    lay_out(tmp_path, "b/2.wav", "a/1.wav", "b/1.wav")
+    files = listing(data(tmp_path), {"a": "A", "b": "B"}, RAW)
+    assert files.dtypes.astype(str).to_dict() == catalog.FILES
+    assert files.path.tolist() == [f"{tmp_path.as_posix()}/{file}" for file in ("a/1.wav", "b/1.wav", "b/2.wav")]
+    assert files.fold.tolist() == [0, 0, 0]
+    assert files.source_id.tolist() == ["a/1.wav", "b/1.wav", "b/2.wav"]
+
+
+def test_the_direct_parent_is_the_label(tmp_path):
+    lay_out(tmp_path, "dogs/Loud Bark/day 1/x.wav", "dogs/Loud Bark/y.wav", "z.wav")
+    assert {file: row.label for file, row in listed(tmp_path).items()} == {
+        "dogs/Loud Bark/day 1/x.wav": "day_1",
+        "dogs/Loud Bark/y.wav": "loud_bark",
+        "z.wav": "",
+    }
+    assert find_classes(data(tmp_path)) == {"day_1": "day 1", "loud_bark": "Loud Bark"}
+
+
+def test_classes_choose_among_the_labels(tmp_path):
+    lay_out(tmp_path, "cat/1.wav", "dog/1.wav", "cow/1.wav")
+    assert set(listed(tmp_path, {"cat": "Cat", "cow": "Cow"})) == {"cat/1.wav", "cow/1.wav"}
+
+
+def test_a_class_without_files_is_an_error_that_names_what_is_there(tmp_path):
+    lay_out(tmp_path, "Cat/1.wav", "Cat/2.wav", "dog/1.wav")
+    text = message(tmp_path, {"cat": "Cat", "bird": "Bird", "fish": "Fish"})
+    assert "bird, fish" in text and "cat (2 files), dog (1 files)" in text
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Dog bark", "dog_bark"),
+        ("  Dog--Bark!  ", "dog_bark"),
+        ("Geräusch", "gerausch"),
+        (unicodedata.normalize("NFD", "Geräusch"), "gerausch"),
+        ("STRASSE Straße", "strasse_strasse"),
+        ("ﬁre ２", "fire_2"),
+        ("../../etc", "etc"),
+        ("$(rm -rf ~)", "rm_rf"),
+        ("犬", "u1e82f9b0"),
+        ("x" * 300, "x" * 64),
+    ],
+)
+def test_a_slug_is_plain(text, expected):
+    assert slug(text) == expected
+
+
+def test_names_without_any_ascii_keep_apart():
+    names = ["犬", "猫", "!!!", "", "🐶"]
+    assert len({slug(name) for name in names}) == len(names)
+
+
+def test_two_labels_with_one_slug_are_an_error_that_names_both(tmp_path):
+    lay_out(tmp_path, "Dog bark/1.wav", "dog_bark/2.wav")
+    text = message(tmp_path)
+    assert "'Dog bark'" in text and "'dog_bark'" in text
+
+
+def test_a_label_in_both_unicode_forms_is_one_class(tmp_path):
+    lay_out(tmp_path, *(f"{n}/{unicodedata.normalize(form, 'Hähne')}/1.wav" for n, form in enumerate(("NFC", "NFD"))))
+    assert find_classes(data(tmp_path)) == {"hahne": unicodedata.normalize("NFC", "Hähne")}
+    assert len(listed(tmp_path)) == 2
+
+
+def test_awkward_names_survive_the_table_and_reach_the_file(tmp_path):
+    lay_out(tmp_path, *(f"cat/{name}" for name in AWKWARD))
+    files = listing(data(tmp_path), {"cat": "Cat"}, RAW)
+    catalog.write(files, tmp_path / "files.csv")
+    again = catalog.read(tmp_path / "files.csv", catalog.FILES)
+    pd.testing.assert_frame_equal(again, files)
+    assert all(os.path.exists(path) for path in again.path)
+    assert files.source_id.nunique() == len(AWKWARD)
+    assert all(unicodedata.is_normalized("NFC", source) for source in files.source_id)
+
+
+def test_a_folder_whose_name_is_no_utf8_is_found(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/Ger\xe4usch"
+    os.mkdir(folder)
+    open(folder + b"/1.wav", "w").close()
+    (row,) = listing(data(tmp_path), find_classes(data(tmp_path)), RAW).itertuples()
+    assert os.path.exists(row.path)
+    assert row.label == "ger_udce4usch"
+    row.source_id.encode()
+
+
+def test_links_to_folders_and_files_are_followed(tmp_path):
+    lay_out(tmp_path, "elsewhere/miau/1.wav", "elsewhere/2.wav", "own/dog/1.wav")
+    (tmp_path / "own/cat").symlink_to(tmp_path / "elsewhere/miau")
+    (tmp_path / "own/dog/3.wav").symlink_to(tmp_path / "elsewhere/2.wav")
+    files = listed(tmp_path / "own")
+    assert {file: row.label for file, row in files.items()} == {
+        "cat/1.wav": "cat",
+        "dog/1.wav": "dog",
+        "dog/3.wav": "dog",
+    }
+
+
+@pytest.mark.parametrize("target", ["own/cat", "own", "own/dog", ".", "/"])
+def test_a_link_in_a_circle_is_listed_without_a_label_and_not_followed(tmp_path, target):
+    lay_out(tmp_path, "own/cat/1.wav", "own/dog/1.wav", "other.wav")
+    (tmp_path / "own/cat/again").symlink_to(tmp_path / target)
+    files = listed(tmp_path / "own")
+    assert {file: row.label for file, row in files.items()} == {"cat/1.wav": "cat", "dog/1.wav": "dog", "cat/again": ""}
+
+
+def test_folders_that_link_to_each_other_are_entered_once(tmp_path):
+    names = [f"c{n}" for n in range(12)]
+    for name in names:
+        lay_out(tmp_path, f"out/{name}/1.wav")
+        for other in names:
+            (tmp_path / "out" / name / f"to_{other}").symlink_to(tmp_path / "out" / other)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/c0").symlink_to(tmp_path / "out/c0")
+    files = listed(tmp_path / "own")
+    assert sum(file.endswith(".wav") for file in files) == len(names)
+
+
+def test_a_file_that_links_to_itself_is_listed_for_the_intake(tmp_path):
+    lay_out(tmp_path, "cat/1.wav")
+    (tmp_path / "cat/2.wav").symlink_to("2.wav")
+    assert set(listed(tmp_path)) == {"cat/1.wav", "cat/2.wav"}
+
+
+def test_a_pattern_gives_label_and_source(tmp_path):
+    lay_out(tmp_path, "2024/bark-017-a.wav", "2024/bark-017-b.wav", "2025/howl-003.wav", "2025/strange.wav")
+    files = listed(tmp_path, labels="pattern", pattern=r"(?P<label>[a-z]+)-(?P<source>\d+)(-[a-z])?\.wav$")
+    assert {file: (row.label, row.source_id) for file, row in files.items()} == {
+        "2024/bark-017-a.wav": ("bark", "017"),
+        "2024/bark-017-b.wav": ("bark", "017"),
+        "2025/howl-003.wav": ("howl", "003"),
+        "2025/strange.wav": ("", "2025/strange.wav"),
+    }
+
+
+def test_a_pattern_can_take_the_first_folder(tmp_path):
+    lay_out(tmp_path, "birds/day 1/a.wav", "frogs/day 1/a.wav")
+    assert set(find_classes(data(tmp_path, labels="pattern", pattern=r"^(?P<label>[^/]+)/"))) == {"birds", "frogs"}
+
+
+@pytest.mark.parametrize(
+    "pattern, told", [(None, "must be"), ("(?P<label>", "no regular"), ("(.*)", "no group `label`")]
+)
+def test_a_pattern_that_cannot_work_is_an_error_with_an_example(tmp_path, pattern, told):
+    lay_out(tmp_path, "cat/1.wav")
+    text = message(tmp_path, labels="pattern", pattern=pattern)
+    assert told in text and "(?P<label>...)" in text
+
+
+def table(root, rows, name="labels.csv", header=("file", "label", "source", "fold")):
+    delimiter = "\t" if name.endswith("tsv") else ","
+    with open(root / name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([header[: len(rows[0])], *rows])
+    return {"labels": "table", "table": name}
+
+
+ROWS = [("x/1.wav", "Cat", "r1", "3"), ("x/2.wav", "Dog, loud", "r2", "1")]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.tsv", "labels.JSON"])
+def test_a_table_gives_label_source_and_fold(tmp_path, name):
+    lay_out(tmp_path, "x/1.wav", "x/2.wav", "x/unlisted.wav")
+    settings = table(tmp_path, ROWS, name)
+    if name.endswith("JSON"):
+        objects = [dict(zip(("file", "label", "source", "fold"), (*row[:3], int(row[3])))) for row in ROWS]
+        (tmp_path / name).write_text(json.dumps(objects))
+    files = listed(tmp_path, **settings)
+    assert {file: row[2:] for file, row in files.items()} == {
+        "x/1.wav": ("cat", "r1", 3),
+        "x/2.wav": ("dog_loud", "r2", 1),
+    }
+
+
+def test_a_table_from_a_spreadsheet_is_read(tmp_path):
+    lay_out(tmp_path, "1.wav", "2.wav")
+    (tmp_path / "labels.csv").write_bytes("\ufefffile;label;fold\r\n1.wav;Hähne;1.0\r\n2.wav;b;\r\n\r\n".encode())
+    files = listed(tmp_path, labels="table", table="labels.csv")
+    assert {file: (row.label, row.fold) for file, row in files.items()} == {"1.wav": ("hahne", 1), "2.wav": ("b", 0)}
+
+
+def test_a_tables_columns_can_have_other_names_and_be_few(tmp_path):
+    lay_out(tmp_path, "1.wav", "2.wav")
+    settings = table(tmp_path, [("1.wav", "cat"), ("2.wav", "dog")], header=("slice_name", "Class"))
+    files = listed(tmp_path, **settings, columns={"file": "slice_name", "label": "Class"})
+    assert [row[2:] for row in files.values()] == [("cat", "1.wav", 0), ("dog", "2.wav", 0)]
+
+
+@pytest.mark.parametrize("columns", [{}, {"file": "name", "label": "kind", "source": "tape"}])
+def test_a_missing_column_is_an_error_that_names_those_there(tmp_path, columns):
+    lay_out(tmp_path, "1.wav")
+    text = message(tmp_path, columns=columns, **table(tmp_path, [("1.wav", "cat")], header=("name", "kind")))
+    assert ("tape" in text if columns else "file, label" in text) and "name, kind" in text
+
+
+def test_files_are_found_beside_the_table_and_in_the_other_unicode_form(tmp_path):
+    nfd = unicodedata.normalize("NFD", "Hähne.wav")
+    lay_out(tmp_path, "own/1.wav", f"own/{nfd}", "meta/2.wav")
+    rows = [("1.wav", "a"), (unicodedata.normalize("NFC", nfd), "a"), ("2.wav", "b")]
+    settings = table(tmp_path / "meta", rows) | {"table": str(tmp_path / "meta/labels.csv")}
+    files = listing(data(tmp_path / "own", **settings), {"a": "A", "b": "B"}, RAW)
+    assert all(os.path.exists(path) for path in files.path)
+
+
+def test_a_row_whose_file_is_missing_is_left_to_the_intake(tmp_path):
+    lay_out(tmp_path, "1.wav")
+    files = listing(data(tmp_path, **table(tmp_path, [("1.wav", "a"), ("gone.wav", "a")])), {"a": "A"}, RAW)
+    assert [os.path.exists(path) for path in files.path] == [True, False]
+
+
+def test_a_file_in_two_rows_is_one_file_or_an_error(tmp_path):
+    lay_out(tmp_path, "1.wav", "2.wav")
+    same = [("1.wav", "cat", "r1"), ("1.wav", "cat", "r1"), ("2.wav", "dog", "r2")]
+    assert len(listed(tmp_path, **table(tmp_path, same))) == 2
+    text = message(tmp_path, **table(tmp_path, [*same, ("2.wav", "cat", "r2")]))
+    assert "row 4" in text and "2.wav" in text and "'cat'" in text and "'dog'" in text
+
+
+@pytest.mark.parametrize(
+    "name, content, told",
+    [
+        ("labels.xlsx", b"", ".csv, .tsv, .json"),
+        ("gone.csv", None, "No such file"),
+        ("labels.csv", b"", "no rows"),
+        ("labels.csv", b"file,label\n", "no rows"),
+        ("labels.csv", b"file,label\na,b.wav,cat\n", "row 1"),
+        ("labels.csv", b"file,label\na.wav\n", "row 1"),
+        ("labels.csv", b"file,label,fold\na.wav,cat,first\n", "'first'"),
+        ("labels.csv", b"file,label\n,cat\n", "row 1"),
+        ("labels.csv", "file,label\nä.wav,cat\n".encode("latin-1"), "UTF-8"),
+        ("labels.json", b'{"file": "a.wav"}', "list of objects"),
+        ("labels.json", b"[1, 2]", "list of objects"),
+        ("labels.json", b"nonsense", "cannot be read"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_an_error_that_says_why(tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    text = message(tmp_path, labels="table", table=name)
+    assert told in text and name in text
+
+
+def test_labels_from_a_table_need_one(tmp_path):
+    assert "data.table must name one" in message(tmp_path, labels="table")
+
+
+def test_a_folder_without_sounds_says_what_it_holds_instead(tmp_path):
+    lay_out(tmp_path, "a/1.txt", "a/2.txt", "a/README.md")
+    text = message(tmp_path)
+    assert "2 .txt" in text and "wav, flac" in text
+
+
+def test_sounds_without_labels_are_an_error_that_says_how_to_label(tmp_path):
+    lay_out(tmp_path, "1.wav", "2.wav")
+    assert "None of the 2 sound files" in message(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    assert str(tmp_path / "gone") in message(tmp_path / "gone")
