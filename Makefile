@@ -13,7 +13,7 @@ run: .venv/complete
 	@python -m counterpoise.report
 
 use: .venv/complete
-	@python -m counterpoise.presets $(PRESET) $(if $(DATA),--path "$(DATA)")
+	@python -m counterpoise.presets "$$PRESET" --path="$$DATA"
 
 test: .venv/complete
 	python -m pytest

@@ -124,7 +124,7 @@ def measure(clips: pd.DataFrame, paths: list[Path]) -> None:
     duplicates.SIMILAR = chosen
     print(f"\nrecall of {len(clips)} copies, by threshold (chosen: {chosen}); pairs of strangers with the copies about")
     print(pd.DataFrame(rows).to_string(index=False))
-    print(f"\n{len(alarms)} pairs of originals from different recordings with a similarity of {min(THRESHOLDS)} or more")
+    print(f"\n{len(alarms)} pairs of originals from different recordings, similarity {min(THRESHOLDS)} or more")
     alarms = alarms.assign(labels=[f"{names.label[r.clip_id]}, {names.label[r.twin]}" for r in alarms.itertuples()])
     print(alarms.sort_values("similarity", ascending=False).round(3).to_string(index=False))
 

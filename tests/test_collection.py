@@ -87,7 +87,8 @@ def test_rejections_and_mendings_are_counted_by_kind():
         {"path": "b", "label": "bark", "reason": "too short: 0.02 s"},
         {"path": "c", "label": "bark", "reason": "two labels: same sound as d labelled howl"},
     ]
-    mended = [{"path": "e", "note": "cut into 3 clips; left out 2 clips (silent)"}, {"path": "f", "note": "cut into 14 clips"}]
+    notes = {"e": "cut into 3 clips; left out 2 clips (silent)", "f": "cut into 14 clips"}
+    mended = [{"path": path, "note": note} for path, note in notes.items()]
     pairs = [{"clip_id": "c", "twin": "d", "kind": "exact", "similarity": 1, "seconds": 1}]
     data = described(catalogue({"bark": 2}), ["train", "train", "test", "test"], rejected, mended, pairs)
     assert data["rejected"] == {"too short": 2, "two labels": 1}

@@ -189,7 +189,9 @@ def test_a_short_stretch_in_common_may_have_two_labels_but_is_one_recording():
 def test_a_recording_in_two_official_folds_keeps_the_fold_of_most_of_its_clips():
     clips = catalogue([("a", "x", "s1", 1), ("b", "x", "s2", 2), ("c", "x", "s2", 2), ("d", "x", "s3", 1)])
     merged, rejected = merge(clips, pair("a", "b"))
-    assert merged[["clip_id", "source_id", "fold"]].to_numpy().tolist() == [["b", "s1", 2], ["c", "s1", 2], ["d", "s3", 1]]
+    assert merged.clip_id.tolist() == ["b", "c", "d"]
+    assert merged.source_id.tolist() == ["s1", "s1", "s3"]
+    assert merged.fold.tolist() == [2, 2, 1]
     assert rejected.reason.tolist() == ["two folds: same recording as b in fold 2"]
 
 

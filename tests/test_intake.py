@@ -111,7 +111,7 @@ def test_the_tables_have_their_columns_and_the_order_of_the_files(tmp_path):
     admission = take(tmp_path, *paths)
     assert admission.clips.dtypes.astype(str).to_dict() == catalog.CLIPS
     assert admission.rejected.dtypes.astype(str).to_dict() == catalog.REJECTED
-    assert list(admission.mended.columns) == ["path", "note"]
+    assert admission.mended.dtypes.astype(str).to_dict() == catalog.MENDED
     assert admission.clips.path[2:].tolist() == [str(path) for path in paths]
     assert set(admission.content) == set(admission.clips.clip_id)
     catalog.check_clips(admission.clips)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -189,6 +191,27 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
     assert "2/4" in output  # it went on from the checkpoint at step 2
     assert model.read_bytes() == expected
     assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
+
+
+def test_a_folder_of_ones_own_is_catalogued_and_a_change_in_it_is_seen(repo):
+    rng = np.random.default_rng(0)
+    for label in ("dog drinking", "Großer Hund"):
+        (repo / "data/own" / label).mkdir(parents=True)
+        for number in range(6):
+            path = repo / "data/own" / label / f"-{number} $(touch pwned) 'x'.wav"
+            soundfile.write(path, 0.1 * rng.standard_normal(8000), 8000)
+    (repo / "data/own/dog drinking/broken.wav").write_text("no sound")
+    sh(sys.executable, "-m", "counterpoise.presets", "own", at=repo)
+    sh("dvc", "repro", "download", at=repo)
+    clips = pd.read_csv(repo / "data/clips.csv")
+    assert clips.label.value_counts().to_dict() == {"dog_drinking": 6, "grosser_hund": 6}
+    assert clips.fold.between(1, 5).all() and clips.source_id.nunique() == 12
+    assert "broken.wav" in (repo / "data/rejected.csv").read_text()
+    assert not list(repo.rglob("pwned"))
+    assert not ran(sh("dvc", "repro", "download", at=repo))
+    soundfile.write(repo / "data/own/dog drinking/new.wav", 0.1 * rng.standard_normal(8000), 8000)
+    assert ran(sh("dvc", "repro", "download", at=repo)) == {"download"}
+    assert len(pd.read_csv(repo / "data/clips.csv")) == 13
 
 
 def test_encodec_latents_go_the_same_way(repo, tmp_path):

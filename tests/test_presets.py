@@ -166,7 +166,7 @@ def test_another_preset_is_one_more_file(file, tmp_path):
         "diffusion.widths: [32, 64, 96] → [8, 16]",
         "models: ['cnn'] → ['yamnet']",
     ]
-    assert "  widths: [8, 16]         # channels at each resolution\n" in file.read_text()
+    assert "  widths: [8, 16]          # channels at each resolution\n" in file.read_text()
 
 
 @pytest.mark.parametrize(
