@@ -1,5 +1,6 @@
 """Clips through a codec into packed latents, and what is left of the sound when they come back."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from counterpoise.latents import Writer
 def encode(codec: Codec, clips: pd.DataFrame, path: Path, batch_size: int) -> None:
     """Encode one class's clips into a packed file, a batch in memory at a time.
 
-    Clips of like length share a batch. Each is followed by silence longer than the codec sees, so that a clip's latent
-    does not depend on its neighbours in the batch.
+    Clips of like length share a batch. Each goes on for longer than the codec sees, so that a clip's latent does not
+    depend on its neighbours in the batch.
 
     Args:
         clips: rows of the catalogue; their order is the order in the file.
@@ -37,14 +38,20 @@ def round_trip(codec: Codec, clips: pd.DataFrame) -> dict[str, float]:
     """Mean quality of the given clips after encoding and decoding: the ceiling for everything made from latents."""
     measures = []
     for path in clips.path:
-        wave = _waves(codec, [path])[..., : -codec.sample_rate]
-        decoded = codec.decode(codec.encode(wave)).cpu()[..., : wave.shape[-1]]
+        extended = _waves(codec, [path])
+        wave = extended[..., : -codec.sample_rate]
+        latent = codec.encode(extended)[..., : math.ceil(wave.shape[-1] / codec.hop)]
+        decoded = codec.decode(latent).cpu()[..., : wave.shape[-1]]
         measures.append(quality.round_trip(wave, decoded, codec.sample_rate))
     return {name: round(float(np.mean([m[name] for m in measures])), 4) for name in measures[0]}
 
 
 def _waves(codec: Codec, paths: Sequence[str]) -> Tensor:
-    """Audio `[B, channels, samples]`, zero-padded to one second after the longest."""
+    """Audio `[B, channels, samples]`; each clip goes back and forth until one second after the longest.
+
+    Silence there would change the clip's own frames: EnCodec's 48 kHz model measures loudness over whole seconds, and
+    the end of a clip of 4 s would come back 13 dB too quiet.
+    """
     waves = [audio.read(path, codec.sample_rate, codec.channels) for path in paths]
     samples = max(wave.shape[1] for wave in waves) + codec.sample_rate
-    return torch.from_numpy(np.stack([audio.fit(wave, samples) for wave in waves]))
+    return torch.from_numpy(np.stack([np.pad(w, ((0, 0), (0, samples - w.shape[1])), mode="reflect") for w in waves]))

@@ -4,21 +4,52 @@ import http.server
 import math
 import threading
 
+import pandas as pd
 import pytest
 import torch
+from encodec.model import EncodecModel
+from encodec.modules import SEANetDecoder, SEANetEncoder
+from encodec.utils import _linear_overlap_add
 
-from counterpoise import params
+from counterpoise import audio, encoding, params
 from counterpoise.codecs import CodecError, build
 from counterpoise.codecs import encodec
 from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
+from counterpoise.latents import Packed
 
 CPU = torch.device("cpu")
 NAMES = ["encodec_24khz", "encodec_48khz"]
+OFFICIAL = dict(encodec.ARCHITECTURES)
+
+
+def narrow(name: str, pretrained: bool) -> EncodecModel:
+    """The official network with an eighth of its filters, so that these tests take seconds."""
+    official = OFFICIAL[name](pretrained=pretrained)
+    causal = name == "encodec_24khz"
+    shape = {
+        "channels": official.channels,
+        "n_filters": 4,
+        "causal": causal,
+        "norm": "weight_norm" if causal else "time_group_norm",
+    }
+    model = EncodecModel(
+        SEANetEncoder(**shape), SEANetDecoder(**shape), official.quantizer, official.target_bandwidths,
+        official.sample_rate, official.channels, official.normalize, official.segment,
+    )  # fmt: skip
+    return model.eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow_networks():
+    with pytest.MonkeyPatch.context() as patch:
+        for name in NAMES:
+            patch.setitem(encodec.ARCHITECTURES, name, functools.partial(narrow, name))
+        yield
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Files of random weights for both full-size networks."""
+    """Files of random weights for both networks."""
     folder = tmp_path_factory.mktemp("weights")
     files = {}
     for number, name in enumerate(NAMES):
@@ -71,6 +102,15 @@ def test_they_say_what_every_codec_says(codecs):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_networks_of_the_official_size_encode_and_decode(monkeypatch, tmp_path, name):
+    monkeypatch.setitem(encodec.ARCHITECTURES, name, OFFICIAL[name])
+    torch.save(encodec._untrained(name).state_dict(), tmp_path / "random.th")
+    codec = EncodecCodec(name, params.EncodecCodec(checkpoint=str(tmp_path / "random.th")), CPU)
+    wave = codec.decode(codec.encode(noise(codec.channels, 3200)))
+    assert wave.shape == (1, codec.channels, 3200) and wave.isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("samples", [1, 320, 321, 3000])
 def test_every_length_gives_one_frame_a_hop_and_whole_hops_back(codecs, name, samples):
     codec = codecs[name]
@@ -102,9 +142,9 @@ def test_24khz_pieces_change_nothing_but_rounding(codecs, weights, chunk_seconds
     assert torch.allclose(pieces.decode(latents), whole.decode(latents), rtol=0, atol=1e-6)
 
 
-def test_48khz_latents_of_a_short_clip_are_the_networks_own_and_its_level(codecs):
+def test_48khz_latents_of_a_second_are_the_networks_own_and_its_level(codecs):
     codec = codecs["encodec_48khz"]
-    wave = noise(2, 6400)
+    wave = noise(2, 48000)
     rms = wave.mean(1).square().mean().sqrt()
     latents = codec.encode(wave)
     with torch.no_grad():
@@ -114,15 +154,43 @@ def test_48khz_latents_of_a_short_clip_are_the_networks_own_and_its_level(codecs
     assert torch.allclose(codec.decode(latents), expected, atol=1e-6)
 
 
+def test_48khz_a_short_clip_goes_back_and_forth_until_it_fills_a_second(codecs):
+    codec = codecs["encodec_48khz"]
+    wave = noise(2, 6400)
+    there_and_back = torch.cat([wave, wave.flip(2)[..., 1:-1]], dim=2).tile(1, 1, 4)[..., :48000]
+    latents = codec.encode(wave)
+    assert torch.equal(latents, codec.encode(there_and_back)[..., :20])
+    there_and_back = torch.cat([latents, latents.flip(2)[..., 1:-1]], dim=2).tile(1, 1, 4)[..., :150]
+    assert torch.allclose(codec.decode(latents), codec.decode(there_and_back)[..., :6400], atol=1e-6)
+
+
+@pytest.mark.parametrize("samples", [2400, 14400, 48001, 60000])
+def test_48khz_a_clip_comes_back_as_loud_as_it_would_from_a_longer_one(codecs, samples):
+    codec = codecs["encodec_48khz"]
+    wave = noise(2, 96000)
+    louder = [
+        20 * math.log10(codec.decode(codec.encode(part))[..., -2000:].std() / part[..., -2000:].std())
+        for part in (wave, wave[..., :samples])
+    ]
+    assert louder[1] == pytest.approx(louder[0], abs=0.7)  # dB; a second of silence after it would make it 2 to 13
+
+
 def test_48khz_segments_lie_on_the_latent_grid_and_share_two_frames(codecs):
     codec = codecs["encodec_48khz"]
-    wave = noise(2, 48000 + 3211)
+    wave = noise(2, 47360 + 48000)
     wave[..., 47360:] *= 0.01
     first, second = (codec.encode(part) for part in (wave[..., :48000], wave[..., 47360:]))
     latents = codec.encode(wave)
     assert torch.allclose(latents[..., :149], first[..., :149], atol=1e-6)
     assert torch.allclose(latents[..., 149:], second[..., 1:], atol=1e-6)
-    assert codec.decode(latents).shape == (1, 2, latents.shape[2] * 320)
+
+
+def test_48khz_segments_fade_into_each_other_as_the_packages_do(codecs):
+    codec = codecs["encodec_48khz"]
+    latents = codec.encode(noise(2, 47360 + 48000))
+    latents[:, 128] = -2.0  # one level, so that a segment's own frames do not matter
+    pieces = [codec.decode(part) for part in (latents[..., :150], latents[..., 148:])]
+    assert torch.allclose(codec.decode(latents), _linear_overlap_add(pieces, 47360), atol=1e-6)
 
 
 def test_48khz_segments_keep_their_own_levels(codecs):
@@ -146,12 +214,50 @@ def test_48khz_a_quieter_sound_comes_back_quieter(codecs):
 def test_48khz_padding_with_silence_leaves_the_level_of_the_sound(codecs):
     codec = codecs["encodec_48khz"]
     latents = codec.encode(noise(2, 3200))
-    padded = torch.cat([latents, codec.silence[None, :, None].expand(1, -1, 90)], dim=2)
+    padded = torch.cat([latents, codec.silence[None, :, None].expand(1, -1, 140)], dim=2)
     wave = codec.decode(padded)
     with torch.no_grad():
         unscaled = codec._model.decoder(padded[:, :128])
     assert torch.allclose(wave[..., :3200], unscaled[..., :3200] * latents[0, 128, 0].exp(), atol=1e-6)
     assert (wave[..., 3200:] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_clips_latents_and_wave_do_not_depend_on_its_neighbours(codecs, name):
+    codec = codecs[name]
+    waves = noise(codec.channels, 5000, batch=3) * torch.tensor([1.0, 0.0, 30.0])[:, None, None]
+    latents = codec.encode(waves)
+    for row in range(3):
+        assert torch.allclose(latents[row], codec.encode(waves[row : row + 1])[0], rtol=1e-4, atol=1e-5)
+        assert torch.allclose(codec.decode(latents)[row], codec.decode(latents[row : row + 1])[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "rate", "channels"), [("encodec_24khz", 44100, 2), ("encodec_48khz", 22050, 1)])
+def test_files_of_any_length_rate_and_channels_are_encoded_alike_in_any_batch(codecs, tmp_path, name, rate, channels):
+    codec, rows = codecs[name], []
+    for number, samples in enumerate((1, round(0.05 * rate), rate - 1, rate, rate + 1)):
+        wave = noise(channels, samples, seed=number)[0].numpy()
+        audio.write_flac(tmp_path / f"{number}.flac", wave, rate)
+        rows.append({"clip_id": str(number), "path": str(tmp_path / f"{number}.flac"), "label": "bark",
+                     "source_id": "s", "fold": 1, "seconds": samples / rate})  # fmt: skip
+    clips = pd.DataFrame(rows)
+    encoding.encode(codec, clips, tmp_path / "together.safetensors", 8)
+    encoding.encode(codec, clips.iloc[[1]], tmp_path / "alone.safetensors", 8)
+    together, alone = Packed(tmp_path / "together.safetensors"), Packed(tmp_path / "alone.safetensors")
+    second = codec.sample_rate // codec.hop
+    assert [together[row].shape[1] for row in range(5)] == [1, math.ceil(0.05 * second), second, second, second + 1]
+    assert torch.allclose(together[1], alone[0], rtol=2**-9, atol=1e-4)  # float16
+    assert all(codec.decode(together[row][None]).isfinite().all() for row in range(5))
+
+
+def test_48khz_the_end_of_an_encoded_file_comes_back_as_loud_as_the_rest(codecs, tmp_path):
+    codec = codecs["encodec_48khz"]
+    audio.write_flac(tmp_path / "0.flac", noise(2, 57600)[0].numpy(), 48000)
+    clips = pd.DataFrame([{"clip_id": "0", "path": str(tmp_path / "0.flac"), "label": "bark", "source_id": "s",
+                           "fold": 1, "seconds": 1.2}])  # fmt: skip
+    encoding.encode(codec, clips, tmp_path / "bark.safetensors", 8)
+    wave = codec.decode(Packed(tmp_path / "bark.safetensors")[0][None])[0]
+    assert 20 * math.log10(wave[:, -9600:].std() / wave[:, :48000].std()) == pytest.approx(0, abs=1)  # dB
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -176,6 +282,17 @@ def test_requantising_passes_latents_through_the_models_quantiser(codecs, weight
     assert torch.equal(coarse.encode(noise(plain.channels, 6400)), latents)
     assert torch.allclose(coarse.decode(latents), plain.decode(quantised), atol=1e-6)
     assert not torch.allclose(coarse.decode(latents), plain.decode(latents), atol=1e-6)
+
+
+def test_requantising_in_pieces_changes_nothing(weights):
+    waves = []
+    for chunk_seconds in (5.0, 0.1):
+        settings = params.EncodecCodec(
+            checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
+        )
+        codec = EncodecCodec("encodec_24khz", settings, CPU)
+        waves.append(codec.decode(codec.encode(noise(1, 8000))))
+    assert torch.allclose(waves[0], waves[1], rtol=0, atol=1e-6)
 
 
 def test_a_bandwidth_that_the_model_does_not_have_is_refused(weights):
@@ -218,6 +335,38 @@ def test_weights_of_another_form_are_refused_with_the_reason(codecs, weights, tm
 def test_weights_of_the_other_model_are_refused(codecs, weights):
     with pytest.raises(CodecError, match="another network"):
         load_weights(codecs["encodec_24khz"]._model, weights["encodec_48khz"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_with_nan_or_infinity_are_refused(codecs, weights, tmp_path, value):
+    state = torch.load(weights["encodec_24khz"], weights_only=True)
+    state["decoder.model.1.lstm.bias_hh_l0"][3] = value
+    torch.save(state, tmp_path / "spoilt.th")
+    with pytest.raises(CodecError, match=r"spoilt\.th holds NaN or infinity in 1 tensors.*decoder\.model\.1\.lstm"):
+        load_weights(codecs["encodec_24khz"]._model, tmp_path / "spoilt.th")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_local_file_with_an_official_name_must_have_the_official_checksum(codecs, weights, tmp_path, name):
+    path = tmp_path / encodec.WEIGHTS[name]
+    path.symlink_to(weights[name])
+    with pytest.raises(CodecError, match=rf"{path.name} has the name of official weights.*SHA-256.*damaged"):
+        load_weights(codecs[name]._model, path)
+
+
+def test_a_checksum_that_is_known_in_full_is_checked_in_full(server, monkeypatch, tmp_path):
+    folder, url = server
+    file = f"encodec_24khz-{hashlib.sha256(b'good').hexdigest()[:8]}.th"
+    (folder / file).write_bytes(b"good")
+    monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
+    monkeypatch.setitem(encodec.SHA256, file, hashlib.sha256(b"good").hexdigest()[:8] + 56 * "0")
+    with pytest.raises(CodecError, match="SHA-256"):
+        fetch("encodec_24khz", url, tmp_path / "cache")
+
+
+def test_known_checksums_begin_with_the_digits_in_the_files_names():
+    for file, digest in encodec.SHA256.items():
+        assert file in encodec.WEIGHTS.values() and len(digest) == 64 and file.endswith(f"-{digest[:8]}.th")
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100_000])

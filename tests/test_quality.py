@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import linalg
 
 from counterpoise import quality
 
@@ -104,3 +105,150 @@ def test_a_sound_with_too_many_samples_at_full_scale_is_clipped():
     wave[2, 0, :50] = -1.2
     assert quality.is_clipped(wave).tolist() == [False, False, True]
     assert quality.is_clipped(wave, share=0.001).tolist() == [False, True, True]
+
+
+def cloud(n: int, shift: float = 0.0, seed: int = 0, dimensions: int = 8) -> np.ndarray:
+    """n points around `shift`."""
+    return np.random.default_rng(seed).normal(shift, 1, (n, dimensions))
+
+
+def mmd_by_loops(x: np.ndarray, y: np.ndarray, bandwidth: float) -> float:
+    """Equation 3 of Gretton et al. (2012), term by term."""
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> float:
+        return math.exp(-((a - b) ** 2).sum() / (2 * bandwidth**2))
+
+    n, m = len(x), len(y)
+    within_x = sum(kernel(x[i], x[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
+    within_y = sum(kernel(y[i], y[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
+    return within_x + within_y - 2 * sum(kernel(a, b) for a in x for b in y) / (n * m)
+
+
+def test_kad_is_a_hundred_times_the_unbiased_mmd_with_the_references_median_distance():
+    made, real = cloud(6, 1.0, seed=1), cloud(5, seed=2)
+    median = np.median([np.linalg.norm(real[i] - real[j]) for i in range(5) for j in range(i)])
+    assert quality.kad(made, real) == pytest.approx(100 * mmd_by_loops(made, real, median))
+    assert quality.kad(made, real, bandwidth=0.7) == pytest.approx(100 * mmd_by_loops(made, real, 0.7))
+
+
+def test_kad_is_zero_on_average_for_sets_of_one_kind_whatever_their_size():
+    for n in (4, 40):
+        values = [quality.kad(cloud(n, seed=2 * i), cloud(20, seed=2 * i + 1), bandwidth=4.0) for i in range(100)]
+        assert min(values) < 0 < max(values)
+        assert abs(np.mean(values)) < 4 * np.std(values) / 10
+
+
+def test_kad_and_fad_grow_with_the_shift():
+    real = cloud(60)
+    for measure in (quality.kad, quality.fad):
+        values = [measure(cloud(60, shift, seed=1), real) for shift in (0, 0.5, 1, 2)]
+        assert np.all(np.diff(values) > 0)
+
+
+def test_the_interval_of_kad_covers_its_true_value_as_often_as_it_says():
+    # Sounds of one Gaussian N(., I) have a mean kernel of (s^2 / (s^2 + 2))^(d / 2), those of two have less.
+    d, s, shift = 8, 4.0, 0.4
+    alike = (s**2 / (s**2 + 2)) ** (d / 2)
+    true = 100 * 2 * alike * (1 - math.exp(-d * shift**2 / (2 * (s**2 + 2))))
+    covered = 0
+    for i in range(60):
+        low, high = quality.kad_interval(
+            cloud(50, shift, seed=2 * i), cloud(50, seed=2 * i + 1), seed=i, level=0.8, resamples=200, bandwidth=s
+        )
+        covered += low < true < high
+    assert 39 <= covered <= 57  # 48 expected, SD 3.1
+
+
+def test_sounds_of_few_recordings_make_a_wider_interval():
+    groups = np.repeat(np.arange(6), 10)
+    made = cloud(6, 0.5, seed=1)[groups] + 0.1 * cloud(60, seed=2)
+    widths = []
+    for made_groups in (None, groups):
+        low, high = quality.kad_interval(made, cloud(60), made_groups=made_groups, resamples=200)
+        assert low < quality.kad(made, cloud(60)) < high
+        widths.append(high - low)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_the_interval_follows_from_the_seed():
+    intervals = [quality.kad_interval(cloud(9, 1), cloud(8), seed=seed, resamples=50) for seed in (0, 0, 1)]
+    assert intervals[0] == intervals[1] != intervals[2]
+
+
+def test_an_interval_needs_four_groups_and_one_for_each_sound():
+    with pytest.raises(ValueError, match="3 different ones; expected at least 4"):
+        quality.kad_interval(cloud(9, 1), cloud(8), made_groups=[0, 1, 2] * 3)
+    with pytest.raises(ValueError, match="8 sounds have 7 groups"):
+        quality.kad_interval(cloud(9, 1), cloud(8), real_groups=range(7))
+
+
+def test_fad_of_gaussians_is_the_formula_for_gaussians():
+    made, real = 2 * cloud(50_000, seed=1), cloud(50_000, 0.5, seed=2)
+    assert quality.fad(made, real) == pytest.approx(8 * (1 + 4 - 4) + 8 * 0.25, rel=0.02)
+
+
+def test_fad_agrees_with_the_matrix_square_root():
+    made, real = cloud(30, 0.3, seed=1) @ cloud(8, seed=3), cloud(40, seed=2)
+    a, b = np.cov(made.T), np.cov(real.T)
+    expected = np.square(made.mean(0) - real.mean(0)).sum() + np.trace(a + b - 2 * linalg.sqrtm(a @ b).real)
+    assert quality.fad(made, real) == pytest.approx(expected)
+
+
+def test_fad_stays_finite_and_zero_for_equal_sets_of_fewer_sounds_than_dimensions():
+    x = cloud(5, dimensions=64)
+    assert quality.fad(x, x) == pytest.approx(0, abs=1e-9)
+    assert 0 < quality.fad(x, cloud(7, seed=1, dimensions=64)) < 1000
+
+
+def test_a_copy_is_found_and_a_new_sound_is_not():
+    real = cloud(10)
+    made = np.stack([real[3] + 0.01, real[3] + 5.0, real[7]])
+    found = quality.novelty(made, real, roots=[3, 3, 1])
+    assert found.near_copy.tolist() == [True, False, True]
+    assert found.nearest[0] == 3 and found.nearest[2] == 7
+    assert found.distance[2] == 0 and np.allclose(found.distance[0], 0.01 * 8**0.5)
+    assert (found.second_distance > found.distance).all()
+    expected = real[7] @ real[1] / np.linalg.norm(real[7]) / np.linalg.norm(real[1])
+    assert found.root_cosine[0] > 0.999 and found.root_cosine[2] == pytest.approx(expected)
+    assert np.isnan(quality.novelty(made, real).root_cosine).all()
+
+
+def test_a_second_clip_of_the_recording_does_not_hide_a_copy():
+    real = cloud(10)
+    real[4] = real[3] + 0.01
+    made = real[3:4] - 0.01
+    assert not quality.novelty(made, real).near_copy[0]
+    assert quality.novelty(made, real, real_groups=[0, 1, 2, 3, 3, 5, 6, 7, 8, 9]).near_copy[0]
+
+
+def test_with_one_real_clip_only_an_equal_sound_is_a_copy():
+    real = cloud(1)
+    found = quality.novelty(np.concatenate([real, real + 1e-3]), real)
+    assert found.near_copy.tolist() == [True, False] and np.isnan(found.second_distance).all()
+
+
+def test_diversity_counts_how_far_sounds_point_apart():
+    assert quality.diversity(np.tile(cloud(1), (5, 1))) == pytest.approx(0)
+    assert quality.diversity(np.eye(6)) == pytest.approx(1)
+    x = cloud(7)
+    cosines = [x[i] @ x[j] / np.linalg.norm(x[i]) / np.linalg.norm(x[j]) for i in range(7) for j in range(i)]
+    assert quality.diversity(x) == pytest.approx(1 - np.mean(cosines))
+
+
+def test_vendi_is_the_number_of_different_sounds():
+    assert quality.vendi(np.eye(6)) == pytest.approx(6)
+    assert quality.vendi(np.repeat(np.eye(3), 4, axis=0)) == pytest.approx(3)
+    assert quality.vendi(np.tile(cloud(1), (5, 1))) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("measure", [quality.kad, quality.fad, quality.novelty])
+def test_embeddings_that_do_not_fit_are_refused(measure):
+    with pytest.raises(ValueError, match=r"\[9, 8\] and \[9, 7\]"):
+        measure(cloud(9), cloud(9, dimensions=7))
+    with pytest.raises(ValueError, match="NaN"):
+        measure(cloud(9), np.full((9, 8), np.nan))
+
+
+def test_a_reference_of_equal_sounds_has_no_bandwidth():
+    with pytest.raises(ValueError, match="bandwidth is 0"):
+        quality.kad(cloud(5), np.ones((5, 8)))

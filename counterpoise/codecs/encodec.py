@@ -1,8 +1,14 @@
 """EnCodec's continuous latents: the encoder's output, taken before the quantiser.
 
-Défossez, Copet, Synnaeve & Adi, "High Fidelity Neural Audio Compression", 2022, https://arxiv.org/abs/2210.13438.
-The networks are those of the `encodec` package 0.1.1, whose metadata and LICENSE file say Creative Commons
-Attribution-NonCommercial 4.0 and whose code names the weights below; no other terms for the weights are stated there.
+Networks: Défossez, Copet, Synnaeve & Adi, "High Fidelity Neural Audio Compression", 2022,
+https://arxiv.org/abs/2210.13438, as in the package `encodec` 0.1.1. encodec_24khz was trained on all kinds of sound,
+encodec_48khz on music alone.
+
+Weights: Meta's, which that package names; fetched from :data:`WEIGHTS_URL` at first use and checked by SHA-256.
+
+Licence: the package, the last release, says Creative Commons Attribution-NonCommercial 4.0 in its metadata and LICENSE.
+Its repository, https://github.com/facebookresearch/encodec, has since (April 2023) put "the code" under MIT. Neither
+states terms for the weights alone, and issue 69 there asks for them without an answer: take them as non-commercial.
 """
 
 import hashlib
@@ -15,7 +21,7 @@ import pooch
 import requests
 import torch
 from encodec.model import EncodecModel
-from encodec.utils import _linear_overlap_add as overlap_add
+from encodec.modules import SLSTM
 from torch import Tensor, nn
 
 from counterpoise import params
@@ -26,12 +32,15 @@ WEIGHTS = {  # the digits before .th begin the SHA-256 of the file
     "encodec_24khz": "encodec_24khz-d7cc33bc.th",
     "encodec_48khz": "encodec_48khz-7e698e3e.th",
 }
+SHA256 = {  # all of it, where public projects that pin the file agree; Meta states only the digits in the name
+    "encodec_24khz-d7cc33bc.th": "d7cc33bcf1aad7f2dad9836f36431530744abeace3ca033005e3290ed4fa47bf",
+}
 ARCHITECTURES = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
     "encodec_48khz": EncodecModel.encodec_model_48khz,
 }
 
-CONTEXT = 2  # latent frames; 24 kHz: encoder convolutions look back 478 samples (1.5 frames), the decoder's 1.6 frames
+CONTEXT = 6  # latent frames that convolutions of the 24 kHz model look back to: kernels of 7; the strided ones need 2
 OVERLAP = 2  # latent frames that two segments of the 48 kHz model share
 SILENT = 1e-5  # RMS of a segment, -100 dBFS, under which it counts as digital silence
 
@@ -39,14 +48,16 @@ SILENT = 1e-5  # RMS of a segment, -100 dBFS, under which it counts as digital s
 class EncodecCodec:
     """See :class:`counterpoise.codecs.Codec`.
 
-    encodec_24khz: mono, causal, 128 channels at 75 frames a second. Convolutions run over pieces of `chunk_seconds`
-    with the few samples that they look back to, and the LSTM over all pieces together, so that pieces change nothing
-    but rounding.
+    encodec_24khz: mono, causal, 128 channels at 75 frames a second. Pieces of `chunk_seconds` pass through it one after
+    the other, each with what the convolutions look back to and with the LSTM's state, so that pieces change nothing but
+    rounding, and memory is bounded by a piece.
 
     encodec_48khz: stereo, 150 frames a second. The model divides every second by its loudness, which is kept as
     channel 129: the natural logarithm of the segment's RMS. Segments of one second overlap by 2 frames (1.33 %) where
     the package has 1 %, because 1 % is 1.5 frames and would leave the latents on no common grid. Of two shared frames
-    each segment gives the one that lies deeper in it. `chunk_seconds` has no effect.
+    each segment gives the one that lies deeper in it. The networks normalise over time, so that what they make of a
+    frame, and how loud, depends on all of its segment. So the end of a sound, and of latents, is reflected until it
+    fills the last segment, where the package runs a shorter one. `chunk_seconds` only bounds the quantiser's memory.
 
     Args:
         name: encodec_24khz or encodec_48khz.
@@ -68,7 +79,7 @@ class EncodecCodec:
         self.hop = int(model.encoder.hop_length)
         self.latent_channels = model.encoder.dimension + int(model.normalize)
         self._model, self._bandwidth, self._device = model.to(device), settings.requantise, device
-        self._chunk = max(CONTEXT, round(settings.chunk_seconds * self.sample_rate / self.hop))  # latent frames
+        self._chunk = max(CONTEXT + 1, round(settings.chunk_seconds * self.sample_rate / self.hop))  # latent frames
         middle = self.sample_rate // self.hop // 2
         self.silence = self.encode(torch.zeros(1, self.channels, self.sample_rate))[0, :, middle]
 
@@ -93,45 +104,55 @@ class EncodecCodec:
         check_shape("latents", latents, self.latent_channels)
         latents = latents.to(self._device, torch.float32)
         if self._bandwidth is not None:
-            dimension, quantizer = self._model.encoder.dimension, self._model.quantizer
-            codes = quantizer.encode(latents[:, :dimension], self._model.frame_rate, self._bandwidth)
-            latents = torch.cat([quantizer.decode(codes), latents[:, dimension:]], dim=1)
+            latents = torch.cat([self._requantise(part) for part in latents.split(self._chunk, dim=2)], dim=2)
         return self._decode_segments(latents) if self._model.normalize else self._decode_causal(latents)
 
+    def _requantise(self, latents: Tensor) -> Tensor:
+        dimension, quantizer = self._model.encoder.dimension, self._model.quantizer
+        codes = quantizer.encode(latents[:, :dimension], self._model.frame_rate, self._bandwidth)
+        return torch.cat([quantizer.decode(codes), latents[:, dimension:]], dim=1)
+
     def _encode_causal(self, wave: Tensor) -> Tensor:
-        convolutions, rest = _split_at_lstm(self._model.encoder.model, after=False)
-        return rest(_in_pieces(convolutions, wave, self._chunk * self.hop, CONTEXT * self.hop, CONTEXT))
+        latents = wave.new_empty(wave.shape[0], self.latent_channels, math.ceil(wave.shape[2] / self.hop))
+        return _in_pieces(self._model.encoder.model, wave, latents, self._chunk, self.hop, 1)
 
     def _decode_causal(self, latents: Tensor) -> Tensor:
-        recurrent, convolutions = _split_at_lstm(self._model.decoder.model, after=True)
-        return _in_pieces(convolutions, recurrent(latents), self._chunk, CONTEXT, CONTEXT * self.hop)
+        wave = latents.new_empty(latents.shape[0], self.channels, latents.shape[2] * self.hop)
+        return _in_pieces(self._model.decoder.model, latents, wave, self._chunk, 1, self.hop)
 
-    def _segments(self, frames: int) -> list[tuple[int, int, int]]:
-        """(start, end, first of its own) in latent frames, of each segment."""
+    def _segments(self, frames: int) -> list[tuple[int, int, int, int]]:
+        """(start, end, first and end of its own) in latent frames, of each segment; the last one's may reach beyond."""
         length = self._model.segment_length // self.hop
         starts = range(0, max(1, frames - OVERLAP), length - OVERLAP)
-        return [(start, min(start + length, frames), start + (OVERLAP // 2 if start else 0)) for start in starts]
+        firsts = [start + OVERLAP // 2 if start else 0 for start in starts]
+        return [(start, start + length, own, end) for start, own, end in zip(starts, firsts, [*firsts[1:], frames])]
 
     def _encode_segments(self, wave: Tensor) -> Tensor:
         frames = math.ceil(wave.shape[2] / self.hop)
         latents = wave.new_empty(wave.shape[0], self.latent_channels, frames)
-        for start, end, own in self._segments(frames):
-            segment = wave[..., start * self.hop : end * self.hop]
+        for start, end, own, own_end in self._segments(frames):
+            segment = _reflected(wave, start * self.hop, end * self.hop)
             # EncodecModel._encode_frame, without its quantiser.
             rms = segment.mean(dim=1, keepdim=True).square().mean(dim=2, keepdim=True).sqrt()
-            latents[:, :-1, own:end] = self._model.encoder(segment / (1e-8 + rms))[..., own - start :]
-            latents[:, -1:, own:end] = rms.clamp(min=SILENT).log()
+            encoded = self._model.encoder(segment / (1e-8 + rms))
+            latents[:, :-1, own:own_end] = encoded[..., own - start : own_end - start]
+            latents[:, -1:, own:own_end] = rms.clamp(min=SILENT).log()
         return latents
 
     def _decode_segments(self, latents: Tensor) -> Tensor:
-        segments = self._segments(latents.shape[2])
-        ends = [own for _, _, own in segments[1:]] + [latents.shape[2]]
-        waves = []
-        for (start, end, own), own_end in zip(segments, ends):
-            wave = self._model.decoder(latents[:, :-1, start:end])
-            gain = self._gain(latents[:, -1, start:end], slice(own - start, own_end - start))
-            waves.append(wave * gain.repeat_interleave(self.hop, dim=1)[:, None])
-        return overlap_add(waves, (self._model.segment_length // self.hop - OVERLAP) * self.hop)
+        frames, shared = latents.shape[2], OVERLAP * self.hop
+        wave = latents.new_empty(latents.shape[0], self.channels, frames * self.hop)
+        fade_in = torch.arange(1, shared + 1, device=wave.device) / (shared + 1)  # the package's triangles come to this
+        for start, end, own, own_end in self._segments(frames):
+            segment = _reflected(latents, start, end)
+            gain = self._gain(segment[:, -1], slice(own - start, own_end - start))
+            decoded = self._model.decoder(segment[:, :-1]) * gain.repeat_interleave(self.hop, dim=1)[:, None]
+            place = wave[..., start * self.hop : end * self.hop]
+            decoded = decoded[..., : place.shape[2]]
+            if start:
+                decoded[..., :shared] = place[..., :shared].lerp(decoded[..., :shared], fade_in)
+            place[...] = decoded
+        return wave
 
     def _gain(self, log_rms: Tensor, own: slice) -> Tensor:
         """One factor per segment `[B, frames]`, from the mean of its own frames, and 0 in frames of digital silence.
@@ -151,26 +172,37 @@ def _untrained(name: str) -> EncodecModel:
         return ARCHITECTURES[name](pretrained=False)
 
 
-def _split_at_lstm(network: nn.Sequential, after: bool) -> tuple[nn.Sequential, nn.Sequential]:
-    """The layers before the LSTM and the others; with `after`, the LSTM is the last of the first part."""
-    position = next(i for i, layer in enumerate(network) if any(isinstance(m, nn.LSTM) for m in layer.modules()))
-    return network[: position + after], network[position + after :]
+def _reflected(signal: Tensor, start: int, end: int) -> Tensor:
+    """`[..., start:end]` of `[..., n]`, which goes back and forth beyond its end."""
+    n = signal.shape[-1]
+    if end <= n:
+        return signal[..., start:end]
+    period = max(1, 2 * (n - 1))
+    index = torch.arange(start, end, device=signal.device) % period
+    return signal[..., torch.minimum(index, period - index)]
 
 
-def _in_pieces(network: nn.Sequential, signal: Tensor, length: int, context: int, drop: int) -> Tensor:
-    """Apply causal convolutions to `[B, channels, n]` piece by piece.
+def _in_pieces(network: nn.Sequential, signal: Tensor, out: Tensor, length: int, step_in: int, step_out: int) -> Tensor:
+    """Fill `out` with what a causal network, convolutions around an LSTM, makes of `signal`, piece by piece.
 
     Args:
-        length: of a piece; at least `context`.
-        context: how much of the signal before a piece is fed in with it.
-        drop: what becomes of the context, in output frames or samples.
+        length: of a piece in latent frames; above :data:`CONTEXT`, so much of the beginning is mirrored before it.
+        step_in, step_out: samples of `signal` and of `out` in a latent frame.
     """
-    first = network(signal[..., :length])
-    others = [
-        network(signal[..., start - context : start + length])[..., drop:]
-        for start in range(length, signal.shape[-1], length)
-    ]
-    return torch.cat([first, *others], dim=-1)
+    at = next(i for i, layer in enumerate(network) if isinstance(layer, SLSTM))
+    before, lstm, after = network[:at], network[at].lstm, network[at + 1 :]
+    state, tail = None, signal[..., :0]
+    for start in range(0, math.ceil(signal.shape[2] / step_in), length):
+        context = CONTEXT if start else 0
+        piece = signal[..., (start - context) * step_in : (start + length) * step_in]
+        features = before(piece)[..., context:].permute(2, 0, 1)
+        recurrent, state = lstm(features, state)
+        features = (features + recurrent).permute(1, 2, 0)  # SLSTM.forward, but with a state
+        features = torch.cat([tail, features], dim=2) if start else features
+        tail = features[..., -CONTEXT:]
+        made = after(features)[..., context * step_out :]
+        out[..., start * step_out : start * step_out + made.shape[2]] = made
+    return out
 
 
 def fetch(name: str, weights_url: str = WEIGHTS_URL, folder: Path | None = None) -> Path:
@@ -203,14 +235,17 @@ def fetch(name: str, weights_url: str = WEIGHTS_URL, folder: Path | None = None)
 
 
 def _checksum(file: str) -> str:
-    return file.removesuffix(".th").rsplit("-", 1)[1]
+    """As much as is known of an official file's SHA-256."""
+    return SHA256.get(file, file.removesuffix(".th").rsplit("-", 1)[1])
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _has_its_checksum(path: Path, file: str) -> bool:
-    if not path.is_file():
-        return False
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest().startswith(_checksum(file))
+    return path.is_file() and _sha256(path).startswith(_checksum(file))
 
 
 def _no_weights(url: str, reason: str) -> str:
@@ -224,10 +259,16 @@ def load_weights(model: EncodecModel, path: Path) -> None:
     """Put a file of weights into the model; nothing but tensors is read from it.
 
     Raises:
-        CodecError: the file is missing, is no torch file, or belongs to another network.
+        CodecError: the file is missing, is no torch file, belongs to another network, holds NaN or infinity, or has the
+            name of official weights and not their checksum.
     """
     if not path.is_file():
         raise CodecError(f"codec.encodec.checkpoint: {path} is missing; give a .th file, or null to download it")
+    if path.name in WEIGHTS.values() and not _has_its_checksum(path, path.name):
+        raise CodecError(
+            f"{path} has the name of official weights, but its SHA-256 begins with {_sha256(path)[:8]}: it is damaged. "
+            "Fetch it again; weights of your own need another name"
+        )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file can fail anywhere in zip, pickle or tensor reading
@@ -244,5 +285,8 @@ def load_weights(model: EncodecModel, path: Path) -> None:
     found = [f"{len(keys)} tensors {what}, for example {keys[0]}" for what, keys in reasons.items() if keys]
     if found:
         raise CodecError(f"{path} holds weights of another network: {'; '.join(found)}")
+    spoilt = [key for key in wanted if not state[key].isfinite().all()]
+    if spoilt:
+        raise CodecError(f"{path} holds NaN or infinity in {len(spoilt)} tensors, for example {spoilt[0]}")
     model.load_state_dict(state, strict=True)
 

@@ -1,0 +1,88 @@
+"""How fast the codecs are, in times real time, and how much memory they need.
+
+    python -m benchmarks.codecs [mel encodec_24khz encodec_48khz] [--threads N] [--minutes M]
+
+Batches of 1 and 16 clips of 4 s, then one sound of M minutes (60; 0 leaves it out). Each codec has a process of its
+own, whose highest resident memory so far stands at the end of each line. EnCodec's weights are random: they do not
+change the speed.
+"""
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from counterpoise import codecs, params
+from counterpoise.codecs import encodec
+
+NAMES = ("mel", "encodec_24khz", "encodec_48khz")
+CLIP_SECONDS = 4
+
+
+def build(name: str) -> codecs.Codec:
+    """The codec with its default settings, EnCodec with random weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = params.EncodecCodec()
+        if name != "mel":
+            settings = params.EncodecCodec(checkpoint=str(Path(folder) / "random.th"))
+            torch.save(encodec.ARCHITECTURES[name](pretrained=False).state_dict(), settings.checkpoint)
+        return codecs.build(params.Codec(name=name, encodec=settings), torch.device("cpu"))
+
+
+def timed(function: Callable[[Tensor], Tensor], argument: Tensor, seconds: float) -> tuple[Tensor, float]:
+    """The result, and how much faster than real time it came."""
+    start = time.perf_counter()
+    result = function(argument)
+    return result, seconds / (time.perf_counter() - start)
+
+
+def measure(name: str, threads: int, minutes: float) -> None:
+    """Print one line for each size of input."""
+    torch.set_num_threads(threads)
+    codec = build(name)
+    for batch, seconds in ((1, CLIP_SECONDS), (16, CLIP_SECONDS), (1, 60 * minutes)):
+        if not seconds:
+            continue
+        codec.decode(codec.encode(torch.randn(1, codec.channels, codec.sample_rate)))  # warm up
+        wave = torch.empty(batch, codec.channels, int(seconds * codec.sample_rate)).normal_(std=0.1)
+        latents, encoded = timed(codec.encode, wave, batch * seconds)
+        after_encoding = memory()
+        _, decoded = timed(codec.decode, latents, batch * seconds)
+        print(
+            f"{name:14}{batch:6}{seconds:8g}{encoded:10.1f}{decoded:10.1f}{after_encoding:12.0f}{memory():12.0f}",
+            flush=True,
+        )
+
+
+def memory() -> float:
+    """Highest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES, metavar="codec", help=", ".join(NAMES))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"there is no codec {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
+    print(f"{arguments.threads} threads, CPU; EnCodec with random weights; MiB: peak after encoding, after decoding")
+    print(f"{'codec':14}{'clips':>6}{'seconds':>8}{'encode x':>10}{'decode x':>10}{'MiB, enc.':>12}{'MiB, dec.':>12}")
+    for name in arguments.names:
+        process = get_context("spawn").Process(target=measure, args=(name, arguments.threads, arguments.minutes))
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"{name}: the process ended with {process.exitcode}")
+
+
+if __name__ == "__main__":
+    main()
