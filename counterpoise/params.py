@@ -1,10 +1,9 @@
-"""The typed form of params.yaml: every value with its range and meaning. `python -m counterpoise.params` checks it.
+"""The typed form of params.yaml: every value with its range and meaning. `python -m counterpoise.preflight` checks it.
 
 A stage calls :func:`load` once. The whole file is checked, so that a typing error in the last
 section stops the first stage rather than the last one.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,9 +110,12 @@ class Codec(Section):
 
 
 class Diffusion(Section):
-    """One EDM denoiser per class (Karras et al. 2022)."""
+    """EDM denoisers (Karras et al. 2022): one per class, or one for all to compare with."""
 
-    steps: PositiveInt
+    mode: Literal["per_class", "conditional"] = "per_class"  # conditional: one class-conditioned model for all
+    init: Literal["scratch", "shared"] = "scratch"  # shared: every class fine-tunes a base of all training clips
+    base_steps: PositiveInt = 1000  # of the base, or of the conditional model
+    steps: PositiveInt  # of each class
     batch_size: PositiveInt
     crop_frames: PositiveInt  # latent frames in a training crop
     widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution
@@ -131,9 +133,13 @@ class Diffusion(Section):
 class Generate(Section):
     """How a variation is sampled."""
 
-    start: Literal["own", "noise"] = "own"  # a clip's own latent plus noise, or noise alone
-    strength: PositiveFloat = 1.0  # sigma of the noise put on the normalised source latent
+    start: Literal["own", "blend", "cross", "noise"] = "own"  # what the noise is put on
+    # sigma of the noise put on the normalised source latent; of a range, every clip draws its own
+    strength: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] = 1.0
+    solver: Literal["euler", "heun", "dpmpp_2m"] = "euler"
     steps: Annotated[int, Field(ge=2)] = 12
+    keep: Literal["all", "best"] = "best"  # best: the judge rejects what it does not recognise, copies and silence
+    candidates: Annotated[float, Field(ge=1, le=20)] = 1.5  # keep: best, made for each variation that is wanted
     batch_size: PositiveInt = 16
     seed: int = 0
 
@@ -166,7 +172,27 @@ class Classifier(Section):
     learning_rate: PositiveFloat = 1e-3  # peak of the one-cycle schedule
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     checkpoint_every: PositiveInt = 200
+    init: Literal["scratch", "audioset"] = "scratch"  # of the yamnet
+    body: Literal["finetune", "frozen"] = "finetune"  # with init: audioset, whether YAMNet's body learns, too
+    body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1  # its learning rate, as a share of the head's
     yamnet_patches: PositiveInt = 1  # 0.96 s patches drawn from each clip in a training step; scoring uses all
+
+
+class Yamnet(Section):
+    """The YAMNet that Google trained on AudioSet, for `classifier.init` and `judge.embedding`."""
+
+    # an address for tensorflow-hub, a SavedModel folder, a .tflite file, or a .safetensors file converted before
+    source: str = Field("https://tfhub.dev/google/yamnet/1", min_length=1)
+
+
+class Judge(Section):
+    """Who recognises a variation: logistic regression on embeddings, which learns from training clips alone."""
+
+    embedding: Literal["own", "audioset"] = "own"  # of a CNN trained on the training clips, or of AudioSet's YAMNet
+    steps: PositiveInt = 600  # of that CNN
+    batch_size: PositiveInt = 16
+    learning_rate: PositiveFloat = 2e-3
+    seed: int = 0
 
 
 class Runtime(Section):
@@ -193,6 +219,8 @@ class Params(Section):
     models: Annotated[list[Model], Field(min_length=1)]
     features: Features
     classifier: Classifier
+    yamnet: Yamnet = Yamnet()
+    judge: Judge = Judge()
     runtime: Runtime
 
     @model_validator(mode="after")
@@ -238,20 +266,3 @@ def _explain(path: str | Path, error: ValidationError) -> str:
         lines.append(f"  {key}: {message}{given}")
     lines.append("Mend the line and run `dvc repro` again; finished stages are kept.")
     return "\n".join(lines)
-
-
-def main() -> None:
-    """Tell what DVC would not explain, before it starts."""
-    try:
-        data = load().data
-    except ParamsError as error:
-        sys.exit(str(error))
-    if not Path(data.path).exists():
-        sys.exit(
-            f"params.yaml: data.path is {data.path}, which does not exist. Set it to the folder that holds your sounds "
-            f"(for urbansound8k the one with audio/ and metadata/), then run `make run` again."
-        )
-
-
-if __name__ == "__main__":
-    main()

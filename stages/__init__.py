@@ -19,8 +19,11 @@ LATENTS = Path("data/latents")
 SYNTHETIC = Path("data/synthetic")
 SPLITS = Path("data/splits")
 PREDICTIONS = Path("data/predictions.csv")
+JUDGE = Path("models/judge")
+BASE = Path("models/base")
 DIFFUSION = Path("models/diffusion")
 CLASSIFIER = Path("models/classifier")
+PRETRAINED = Path("models/pretrained/yamnet.safetensors")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
 
@@ -43,10 +46,9 @@ def working(output: Path, key: str) -> Iterator[Path]:
 
     Yields:
         A folder for unfinished work; an interrupted computation of the same key finds its files there again. It lies in
-        DVC's cache folder, which queued and temporary runs share with the workspace, and goes when the work is done.
+        DVC's cache folder, and goes when the work is done.
     """
-    command = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=True)
-    unfinished = Path(command.stdout.strip()) / "unfinished"
+    unfinished = cache("unfinished")
     place = hashlib.sha256(str(output.absolute()).encode()).hexdigest()[:12]
     with (
         runtime.exclusive(unfinished / "locks" / f"{output.name}.{place}", wait=False),
@@ -56,6 +58,12 @@ def working(output: Path, key: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         shutil.rmtree(folder)
+
+
+def cache(name: str) -> Path:
+    """A folder in DVC's cache folder, which queued and temporary runs share with the workspace."""
+    command = subprocess.run(["dvc", "cache", "dir"], capture_output=True, text=True, check=True)
+    return Path(command.stdout.strip()) / name
 
 
 def prune(folder: Path, keep: Collection[str]) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from counterpoise import catalog, evaluation, params, pictures, runtime
 from counterpoise.classifiers import training
-from stages import CLASSIFIER, METRICS, PLOTS, PREDICTIONS, SPLITS, run
+from stages import CLASSIFIER, METRICS, PLOTS, PREDICTIONS, SPLITS, cache, run
 
 
 def main() -> None:
@@ -18,13 +18,15 @@ def main() -> None:
     counts = catalog.read(SPLITS / "balance.csv", catalog.BALANCE).set_index("label").real.to_dict()
 
     # Predict
-    predictions, curves = [], []
+    predictions, curves, kept = [], [], cache("embeddings")
     for model in p.models:
         for arm in p.arms:
             for seed in p.classifier.seeds:
                 name = f"{arm}-{model}/seed{seed}"
                 network, card = training.load(CLASSIFIER / name, device)
-                probabilities = training.predict(network, test, card.audio, p.runtime, device, p.classifier.batch_size)
+                probabilities = training.predict(
+                    network, test, card.audio, p.runtime, device, p.classifier.batch_size, kept
+                )
                 predictions.append(evaluation.predictions(test, probabilities, card.labels, model, arm, seed))
                 curves.append(pictures.curve_table(PLOTS / "training" / name / "plots/metrics", model, arm, seed))
 

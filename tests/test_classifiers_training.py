@@ -1,8 +1,11 @@
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import random_yamnet
 import torch
 
 from counterpoise import audio as sound
@@ -63,6 +66,17 @@ def run(model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, c
 
     train(model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, report, validation)
     return told
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """As of AudioSet."""
+    return random_yamnet.write(tmp_path_factory.mktemp("weights") / "yamnet.safetensors")
+
+
+def pretrained(weights: Path | None, body: str, seed: int = 1, **changes: object) -> tuple[torch.nn.Module, Classifier]:
+    classifier = few(4, init="audioset", body=body, **changes)
+    return build("yamnet", 2, AUDIO, FEATURES, classifier, seed, weights), classifier
 
 
 def few(steps: int, **changes: object) -> Classifier:
@@ -244,3 +258,103 @@ def test_a_folder_without_a_usable_model_is_refused(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="model.safetensors is missing"):
         load(tmp_path, CPU)
+
+
+def test_a_pretrained_body_starts_from_the_weights_under_a_head_of_its_own(weights):
+    tensors = random_yamnet.tensors()
+    first, _ = pretrained(weights, "finetune")
+    other, _ = pretrained(weights, "frozen", seed=2)
+    for model in (first, other):
+        assert all(torch.equal(value, tensors[f"maps.{name}"]) for name, value in model.maps.state_dict().items())
+    assert first.head.weight.shape == (2, 1024)
+    assert not torch.equal(first.head.weight, other.head.weight)
+    scratch = build("yamnet", 2, AUDIO, FEATURES, CLASSIFIER, 1, weights)
+    assert same_weights(scratch, fresh("yamnet"))  # no use for them
+    cnn = build("cnn", 2, AUDIO, FEATURES, few(4, init="audioset"), 1, weights)
+    assert same_weights(cnn, fresh())
+
+
+def test_fine_tuning_moves_the_body_less_than_the_head_and_keeps_audioset_s_statistics(examples, weights):
+    def moved(body_rate: float) -> tuple[float, float]:
+        model, classifier = pretrained(weights, "finetune", body_rate=body_rate)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        run(model, examples, classifier)
+        after = model.state_dict()
+        statistics = [name for name in after if name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+        assert all(torch.equal(after[name], before[name]) for name in statistics)
+        assert not torch.equal(after["maps.1.bias"], before["maps.1.bias"])
+        change = {name: (after[name] - before[name]).abs().max().item() for name in ("maps.78.weight", "head.weight")}
+        return change["maps.78.weight"], change["head.weight"]
+
+    body, head = moved(0.1)
+    slower_body, same_head = moved(0.01)
+    assert 0.02 < body / head < 0.5  # Adam's steps are about as long as the learning rate
+    assert 0.05 < slower_body / body < 0.2
+    assert same_head == pytest.approx(head, rel=0.5)
+
+
+def test_a_frozen_body_stays_and_the_head_learns(examples, weights, tmp_path):
+    model, classifier = pretrained(weights, "frozen", learning_rate=3e-3)
+    classifier = classifier.model_copy(update={"steps": 60})
+    body = {name: value.clone() for name, value in model.maps.state_dict().items()}
+    told = run(model, examples[:30], classifier, validation=examples[30:])
+    assert all(torch.equal(value, body[name]) for name, value in model.maps.state_dict().items())
+    assert told[60]["loss"] < 0.6 * told[3]["loss"]
+    assert told[60]["val_macro_f1"] > 0.8
+
+
+def test_a_frozen_body_s_cache_is_filled_once_and_changes_nothing(examples, weights, tmp_path):
+    def learn(table: pd.DataFrame, cache: Path | None, seed: int = 1) -> tuple[dict, torch.nn.Module]:
+        model, classifier = pretrained(weights, "frozen", seed)
+        told = {}
+        train(model, table, LABELS, AUDIO, classifier, RUNTIME, CPU, 0, None, None,
+              lambda step, measured: told.update({step: measured}), table[:6], cache)
+        return told, model
+
+    (plain, model), (kept, same) = learn(examples, None), learn(examples, tmp_path)
+    assert plain == kept
+    assert same_weights(model, same)
+    gone = examples.assign(path="gone.flac")
+    assert learn(gone, tmp_path)[0] == kept  # no clip is read again
+    assert learn(gone, tmp_path, seed=2)[0] != kept  # nor for another seed
+    whole = torch.from_numpy(predict(model, examples[:5], AUDIO, RUNTIME, CPU, 2))
+    torch.testing.assert_close(torch.from_numpy(predict(model, gone[:5], AUDIO, RUNTIME, CPU, 2, tmp_path)), whole)
+    model.frozen = False  # predict through the whole network
+    torch.testing.assert_close(torch.from_numpy(predict(model, examples[:5], AUDIO, RUNTIME, CPU, 2)), whole)
+
+
+@pytest.mark.parametrize("body", ["finetune", "frozen"])
+def test_an_interrupted_pretrained_training_ends_with_the_same_bits(examples, weights, tmp_path, body):
+    whole, classifier = pretrained(weights, body, checkpoint_every=2)
+    told_whole = run(whole, examples, classifier)
+
+    def stop(step: int, measured: dict[str, float]) -> None:
+        if step == 3:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "run.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train(pretrained(weights, body)[0], examples, LABELS, AUDIO, classifier, RUNTIME, CPU, 0, None, checkpoint,
+              stop, None)
+    resumed, _ = pretrained(weights, body, seed=99)
+    assert run(resumed, examples, classifier, checkpoint=checkpoint) == told_whole
+    assert same_weights(resumed, whole)
+
+
+@pytest.mark.parametrize("body", ["finetune", "frozen"])
+def test_a_pretrained_model_s_folder_is_complete(examples, weights, tmp_path, body):
+    model, classifier = pretrained(weights, body)
+    run(model, examples, classifier)
+    card = Card(model="yamnet", labels=LABELS, audio=AUDIO, features=FEATURES, classifier=classifier)
+    save(tmp_path, model, card)
+    again, same_card = load(tmp_path, CPU)
+    assert same_card == card
+    assert same_weights(again, model)
+    expected = predict(model, examples[:4], AUDIO, RUNTIME, CPU, 4)
+    np.testing.assert_array_equal(predict(again, examples[:4], AUDIO, RUNTIME, CPU, 4), expected)
+
+
+def test_training_with_converted_weights_needs_no_tensorflow(examples, weights):
+    model, classifier = pretrained(weights, "finetune")
+    run(model, examples, classifier)
+    assert not {name.partition(".")[0] for name in sys.modules} & {"tensorflow", "tensorflow_hub", "tf_keras", "keras"}

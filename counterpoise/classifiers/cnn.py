@@ -19,6 +19,8 @@ class CNN(nn.Module):
         classifier: unused; every classifier is built from the same arguments.
     """
 
+    pretrained = frozen = False  # always from scratch
+
     def __init__(self, classes: int, audio: Audio, features: Features, classifier: Classifier) -> None:
         super().__init__()
         self.features = features
@@ -32,6 +34,10 @@ class CNN(nn.Module):
     def embed(self, spectrogram: Tensor) -> Tensor:
         """Spectrograms `[B, channels, bands, frames]` to embeddings `[B, 64]`."""
         return self.maps(spectrogram.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+
+    def embed_waves(self, wave: Tensor) -> Tensor:
+        """Waves `[B, channels, samples]` to embeddings `[B, 1, 64]`: a clip is one patch."""
+        return self.embed(self.spectrogram(wave))[:, None]
 
     def forward(self, wave: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Waves `[B, channels, samples]` to log-probabilities `[B, classes]`; a CPU generator asks for augmentation."""

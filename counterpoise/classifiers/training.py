@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError
+from counterpoise import CounterpoiseError, embeddings
 from counterpoise import audio as sound
 from counterpoise.checkpoint import Checkpoint
 from counterpoise.classifiers import build
@@ -60,12 +60,16 @@ def train(
     checkpoint: Checkpoint | None,
     report: Callable[[int, dict[str, float]], None],
     validation: pd.DataFrame | None,
+    cache: Path | None = None,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
 
     The number of steps is fixed, so that an arm with more clips gets no more training. Batches are always full:
     the epochs, each a permutation of the clips, are laid end to end. The result depends on the arguments, never on
     `runtime.workers`, nor on how often the run was interrupted and resumed.
+
+    A pretrained body that is not frozen learns at `body_rate` times the head's learning rate. A frozen body embeds
+    every clip once, as it is, and only the head is trained: patches are drawn, but time is not shifted.
 
     Args:
         model: from `build`.
@@ -83,6 +87,7 @@ def train(
             also `val_loss` and `val_macro_f1`, over the classes that validation has. A continued run reports what
             came before again.
         validation: `catalog.EXAMPLES` to measure and never learn from; None or empty for none.
+        cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
 
     Raises:
         TrainingError: there are no clips, a clip's label is not in `labels`, or the loss is not finite.
@@ -95,9 +100,9 @@ def train(
 
     # Model, optimiser and schedule, as new or as they were
     model.to(device)
-    learnable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(learnable, lr=classifier.learning_rate, weight_decay=classifier.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, classifier.learning_rate, total_steps=classifier.steps)
+    groups, rates = _groups(model, classifier)
+    optimiser = torch.optim.Adam(groups, lr=classifier.learning_rate, weight_decay=classifier.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=classifier.steps)
     generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
     weights = None if class_weights is None else class_weights.to(device)
     losses, reports = [], {}
@@ -111,15 +116,20 @@ def train(
         for step, measured in reports.items():
             report(step, measured)
     done = len(losses)
+    if done == classifier.steps:
+        return
 
+    forward, inputs = _inputs(model, examples, audio, runtime, device, cache)
+    if watched:
+        _, val_inputs = _inputs(model, validation, audio, runtime, device, cache)
     order = draw(len(examples), classifier.batch_size, range(done, classifier.steps), seed)
-    batches = _batches(examples, audio, runtime, order)
+    batches = _batches(inputs, runtime, order)
     progress = tqdm(batches, total=classifier.steps, initial=done, desc="classifier", unit="step")
     model.train()
-    for step, (rows, wave) in enumerate(progress, start=done + 1):
+    for step, (rows, batch) in enumerate(progress, start=done + 1):
         # Forward
         with autocast(runtime, device):
-            log_probabilities = model(wave.to(device), generator)
+            log_probabilities = forward(batch.to(device), generator)
         loss = F.nll_loss(log_probabilities, targets[rows].to(device), weights)
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -139,7 +149,8 @@ def train(
             since = losses[max(reports, default=0) :]
             reports[step] = {"loss": sum(since) / len(since)}
             if watched:
-                reports[step] |= _validate(model, validation, val_targets, audio, classifier, runtime, device)
+                probabilities = _probabilities(model, forward, val_inputs, runtime, device, classifier.batch_size)
+                reports[step] |= _validate(torch.from_numpy(probabilities), val_targets)
             report(step, reports[step])
         if checkpoint is not None and (step % classifier.checkpoint_every == 0 or step == classifier.steps):
             checkpoint.save(
@@ -155,20 +166,50 @@ def train(
 
 
 def predict(
-    model: nn.Module, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, batch_size: int
+    model: nn.Module,
+    examples: pd.DataFrame,
+    audio: Audio,
+    runtime: Runtime,
+    device: torch.device,
+    batch_size: int,
+    cache: Path | None = None,
 ) -> np.ndarray:
     """The classes' probabilities for each clip of `catalog.EXAMPLES`, float32 `[N, classes]` in the table's order.
+
+    Args:
+        cache: where a frozen body's embeddings are kept, as in :func:`train`; None embeds the clips anew.
 
     Raises:
         AudioError: a clip cannot be read.
     """
-    order = (list(range(i, min(i + batch_size, len(examples)))) for i in range(0, len(examples), batch_size))
+    forward, inputs = _inputs(model, examples, audio, runtime, device, cache)
+    return _probabilities(model, forward, inputs, runtime, device, batch_size)
+
+
+def _inputs(
+    model: nn.Module, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
+) -> tuple[Callable[..., Tensor], Sequence[np.ndarray]]:
+    """What gives log-probabilities, and what goes into it: waves, or a frozen body's embeddings into the rest."""
+    if model.frozen:
+        return model.classify, embeddings.embed_clips(model, examples, audio, runtime, device, cache)
+    return model, _Waves(examples.path.tolist(), audio)
+
+
+def _probabilities(
+    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    inputs: Sequence[np.ndarray],
+    runtime: Runtime,
+    device: torch.device,
+    batch_size: int,
+) -> np.ndarray:
+    order = (list(range(i, min(i + batch_size, len(inputs)))) for i in range(0, len(inputs), batch_size))
     was_training = model.training
     model.to(device).eval()
     probabilities = [np.empty((0, model.head.out_features), np.float32)]
     with torch.inference_mode(), autocast(runtime, device):
-        for _, wave in _batches(examples, audio, runtime, order):
-            probabilities.append(model(wave.to(device)).exp().cpu().numpy())
+        for _, batch in _batches(inputs, runtime, order):
+            probabilities.append(forward(batch.to(device)).exp().cpu().numpy())
     model.train(was_training)
     return np.concatenate(probabilities)
 
@@ -231,23 +272,35 @@ def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[li
         yield list(itertools.islice(rows, batch_size))
 
 
-class _Clips(Dataset):
-    """Batches of waves by their rows in a table of examples; what a reader process runs."""
+class _Waves(Sequence[np.ndarray]):
+    """Clips' waves `[channels, samples]`, each read when it is asked for."""
 
     def __init__(self, paths: list[str], audio: Audio) -> None:
         self.paths = paths
         self.audio = audio
 
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        wave = sound.read(self.paths[row], self.audio.sample_rate, self.audio.channels)
+        return sound.fit(wave, round(self.audio.seconds * self.audio.sample_rate))
+
+
+class _Batches(Dataset):
+    """Inputs by their rows; what a reader process runs."""
+
+    def __init__(self, inputs: Sequence[np.ndarray]) -> None:
+        self.inputs = inputs
+
     def __getitem__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """The rows `[B]`, and their waves `[B, channels, samples]`."""
-        samples = round(self.audio.seconds * self.audio.sample_rate)
-        waves = [sound.read(self.paths[row], self.audio.sample_rate, self.audio.channels) for row in rows]
-        return torch.tensor(rows), torch.from_numpy(np.stack([sound.fit(wave, samples) for wave in waves]))
+        """The rows `[B]`, and their inputs `[B, ...]`."""
+        return torch.tensor(rows), torch.from_numpy(np.stack([self.inputs[row] for row in rows]))
 
 
-def _batches(examples: pd.DataFrame, audio: Audio, runtime: Runtime, order: Iterator[list[int]]) -> DataLoader:
+def _batches(inputs: Sequence[np.ndarray], runtime: Runtime, order: Iterator[list[int]]) -> DataLoader:
     return DataLoader(
-        _Clips(examples.path.tolist(), audio),
+        _Batches(inputs),
         sampler=order,
         batch_size=None,  # the sampler's items are batches already
         num_workers=runtime.workers,
@@ -268,16 +321,17 @@ def _targets(examples: pd.DataFrame, labels: list[str]) -> Tensor:
     return torch.tensor([labels.index(label) for label in examples.label])
 
 
-def _validate(
-    model: nn.Module,
-    validation: pd.DataFrame,
-    targets: Tensor,
-    audio: Audio,
-    classifier: Classifier,
-    runtime: Runtime,
-    device: torch.device,
-) -> dict[str, float]:
-    probabilities = torch.from_numpy(predict(model, validation, audio, runtime, device, classifier.batch_size))
+def _groups(model: nn.Module, classifier: Classifier) -> tuple[list[dict], list[float]]:
+    """Groups of weights that learn, and the peak of each one's learning rate."""
+    body, head = ([weight for weight in part.parameters() if weight.requires_grad] for part in (model.maps, model.head))
+    if not model.pretrained:
+        return [{"params": body + head}], [classifier.learning_rate]
+    groups = [(body, classifier.learning_rate * classifier.body_rate), (head, classifier.learning_rate)]
+    groups = [(weights, rate) for weights, rate in groups if weights]  # a frozen body has none that learn
+    return [{"params": weights} for weights, _ in groups], [rate for _, rate in groups]
+
+
+def _validate(probabilities: Tensor, targets: Tensor) -> dict[str, float]:
     loss = F.nll_loss(probabilities.clamp(min=1e-12).log(), targets)
     present = targets.unique().tolist()
     f1 = sklearn.metrics.f1_score(targets, probabilities.argmax(dim=1), labels=present, average="macro")
