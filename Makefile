@@ -8,7 +8,7 @@ export PYTHONWARNINGS ?= ignore
 .PHONY: run test use clean-environment
 
 run: .venv/complete
-	@python -m counterpoise.params
+	@python -m counterpoise.preflight
 	dvc repro
 	@python -m counterpoise.report
 

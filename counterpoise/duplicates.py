@@ -11,8 +11,10 @@ signs in bands without sound are those of the noise, which every encoder changes
 tones that swell, may be similar for a while, the bits of duplicates must also change at the same moments.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ import scipy.fft
 import scipy.signal
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
 
 from counterpoise import audio, catalog
 
@@ -36,10 +39,11 @@ STILL = 0  # the word of a window in which nothing grows, or which is left out; 
 # The search
 SIMILAR = 0.5  # least similarity of near duplicates; benchmarks/duplicates.py measures what is found and what confused
 LEAST_CHANGES = 40  # how many bits must change in both clips at the same moment: tones that swell alike have up to 16
-SLICES = 8  # of the words, searched one after the other, which bounds the memory
+SLICES = 32  # of the words, put in order one after the other, which bounds the memory
+PART = 50_000  # windows whose clips are compared with all others before the next are, which bounds it, too
 NEIGHBOURS = 8  # with how many recordings of the same word each one is paired, which bounds the time
 OFFSETS = 3  # time offsets that are tried for two clips, those with the most common words
-BATCH = 1_000_000  # windows that are compared at once
+BATCH = 100_000  # pairs of windows that are compared at once
 SAME = 0.9  # two clips that share so much of the longer one are one sound, which cannot have two labels
 
 TWO_LABELS, TWO_FOLDS = "two labels", "two folds"  # how the reasons of what `merge` leaves out begin
@@ -120,52 +124,89 @@ def find(clips: pd.DataFrame, content: Mapping[str, str], fingerprints: Mapping[
 
 
 def _near(prints: list[np.ndarray], unit: np.ndarray) -> pd.DataFrame:
-    """Similar fingerprints of different units: columns a, b (a before b), similarity, seconds."""
+    """Similar fingerprints of different units: columns a, b (a before b), similarity, overlap, seconds."""
     length = np.array([len(words) for words in prints], dtype=int)
-    words = np.concatenate([np.zeros(0, dtype=np.uint32), *prints])
     start = np.cumsum(length) - length
-    pairs = _candidates(words, np.repeat(np.arange(len(prints)), length), start, unit)
-    overlap = np.minimum(length[pairs.a], length[pairs.b] + pairs.offset) - pairs.offset.clip(lower=0)
-    pairs["overlap"] = overlap.astype(int)  # windows
+    words = np.concatenate([np.zeros(0, dtype=np.uint32), *prints])
+    clip = np.repeat(np.arange(len(prints), dtype=np.int32), length)
     ones = _shares_of_ones(words, start)
-    batches = pairs.groupby(pairs.overlap.cumsum() // BATCH)
-    similar = [pairs.iloc[:0].assign(similarity=0.0, changes=0)]
-    for _, batch in batches:
-        compared = _compare(batch, words, start, ones)
-        similar.append(compared[(compared.similarity >= SIMILAR) & (compared.changes >= LEAST_CHANGES)])
+    neighbours = _neighbours(words, clip, unit)
+    similar = [pd.DataFrame({"a": 0, "b": 0, "similarity": 0.0, "overlap": 0}, index=[])]
+    for part in tqdm(_portions(length, PART), desc="compare sounds", unit="part"):
+        windows = np.arange(start[part][0], start[part][-1] + length[part][-1])
+        pairs = _candidates(windows, neighbours, clip, start)
+        pairs["overlap"] = np.minimum(length[pairs.a], length[pairs.b] + pairs.offset) - pairs.offset.clip(lower=0)
+        pairs["similarity"] = _similarity(pairs, words, start, ones)
+        pairs = pairs[pairs.similarity >= SIMILAR]
+        pairs = pairs[_changes(pairs, words, start) >= LEAST_CHANGES]
+        similar.append(pairs[similar[0].columns])
     near = pd.concat(similar).sort_values("similarity", ascending=False, kind="stable").drop_duplicates(["a", "b"])
     return near.assign(seconds=((near.overlap - 1 + LAG) * HOP + WINDOW) / RATE)
 
 
-def _candidates(words: np.ndarray, clip: np.ndarray, start: np.ndarray, unit: np.ndarray) -> pd.DataFrame:
-    """Clips of different units that share a word: a, b (a before b) and offset: b's window i may be a's i + offset.
+def _portions(sizes: np.ndarray, most: int) -> list[slice]:
+    """Slices of neighbouring items, each of which holds items of about this size in sum."""
+    before = np.cumsum(sizes) - sizes
+    edges = [*np.flatnonzero(np.diff(before // most, prepend=-1)), len(sizes)]
+    return [slice(first, end) for first, end in pairwise(edges)]
+
+
+class Neighbours(NamedTuple):
+    """Windows with the same word that are to be compared: `order[first[i] : first[i] + count[i]]` for window i.
 
     Each word's units are put into an order of chance, another for every word, and each is paired with the next few:
     so the work grows with the number of words and not with its square, and no word need be left out as too common.
     """
-    found = []
-    for part in range(SLICES):
-        at = np.flatnonzero((_scrambled(words) % SLICES == part) & (words != STILL))
+
+    order: np.ndarray  # windows; those with the same word stand together, one of each unit
+    first: np.ndarray  # of each window
+    count: np.ndarray  # of each window; it is a neighbour of its own
+
+
+def _neighbours(words: np.ndarray, clip: np.ndarray, unit: np.ndarray) -> Neighbours:
+    index = np.int32 if len(words) < 2**31 else np.int64
+    found = Neighbours(np.zeros_like(words, index), np.zeros_like(words, index), np.zeros_like(words, np.uint8))
+    part = (_scrambled(words) % np.uint32(SLICES)).astype(np.uint8)
+    done = 0
+    for number in range(SLICES):
+        at = np.flatnonzero((part == number) & (words != STILL))
         turn = _scrambled(_scrambled(unit[clip[at]]) ^ words[at])
         order = np.lexsort((turn, words[at]))
         at, word, turn = at[order], words[at][order], turn[order]
-        first = np.append(True, (word[1:] != word[:-1]) | (turn[1:] != turn[:-1]))[: len(at)]
-        at, word = at[first], word[first]  # one window of each unit
-        for step in range(1, NEIGHBOURS + 1):
-            same = word[step:] == word[:-step]
-            ends = np.sort([at[:-step][same], at[step:][same]], axis=0)  # so that a stands before b
-            a, b = clip[ends]
-            found.append(pd.DataFrame({"a": a, "b": b, "offset": (ends[0] - start[a]) - (ends[1] - start[b])}))
-    votes = pd.concat(found).groupby(["a", "b", "offset"]).size().reset_index(name="votes")
+        once = np.append(True, (word[1:] != word[:-1]) | (turn[1:] != turn[:-1]))[: len(at)]
+        at, word = at[once], word[once]
+        place = np.arange(len(at))
+        low = np.maximum(place - NEIGHBOURS, np.searchsorted(word, word, side="left"))
+        high = np.minimum(place + NEIGHBOURS + 1, np.searchsorted(word, word, side="right"))
+        found.order[done : done + len(at)] = at
+        found.first[at], found.count[at] = done + low, high - low
+        done += len(at)
+    return found
+
+
+def _candidates(windows: np.ndarray, neighbours: Neighbours, clip: np.ndarray, start: np.ndarray) -> pd.DataFrame:
+    """The clips of these windows with others after them that share a word: a (before b), b and offset.
+
+    The offset says that b's window i may be a's window i + offset; of each two clips the OFFSETS likeliest are given.
+    """
+    order, first, count = neighbours.order, neighbours.first[windows], neighbours.count[windows].astype(int)
+    x = np.repeat(windows, count)
+    y = order[np.arange(len(x)) + np.repeat(first - (np.cumsum(count) - count), count)]
+    later = clip[x] < clip[y]
+    x, y = x[later], y[later]
+    a, b = clip[x], clip[y]
+    pairs = pd.DataFrame({"a": a, "b": b, "offset": (x - start[a]) - (y - start[b])})
+    votes = pairs.groupby(["a", "b", "offset"]).size().reset_index(name="votes")
     return votes.sort_values("votes", ascending=False, kind="stable").groupby(["a", "b"]).head(OFFSETS)
 
 
 def _scrambled(numbers: np.ndarray) -> np.ndarray:
     """Whole numbers below 2**32, each as another one of these, as if by chance: the finaliser of MurmurHash3."""
     numbers = numbers.astype(np.uint32)
-    numbers = (numbers ^ (numbers >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    numbers = (numbers ^ (numbers >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return numbers ^ (numbers >> np.uint32(16))
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
+        numbers ^= numbers >> np.uint32(shift)
+        numbers *= np.uint32(factor)
+    return numbers
 
 
 def _shares_of_ones(words: np.ndarray, start: np.ndarray) -> np.ndarray:
@@ -175,21 +216,42 @@ def _shares_of_ones(words: np.ndarray, start: np.ndarray) -> np.ndarray:
     return np.stack(counts, axis=1) / heard[:, None]
 
 
-def _compare(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray, ones: np.ndarray) -> pd.DataFrame:
-    """The pairs with their similarity, and with the number of changes of a bit that both have in the same window."""
+def _similarity(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray, ones: np.ndarray) -> np.ndarray:
+    """Cohen's kappa of the bits of each pair, where they overlap and neither is still."""
+    similarity = np.zeros(len(pairs))
+    for batch, x, y, first in _common(pairs, words, start):
+        heard = (x != STILL) & (y != STILL)
+        windows = np.add.reduceat(heard, first, dtype=int)
+        different = np.add.reduceat(np.bitwise_count(x ^ y) * heard, first, dtype=int)
+        a, b = ones[pairs.a.iloc[batch]], ones[pairs.b.iloc[batch]]
+        by_chance = windows * (a * (1 - b) + b * (1 - a)).sum(axis=1)
+        similarity[batch] = 1 - different / np.maximum(by_chance, 1e-9)
+    return similarity
+
+
+def _changes(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """How many bits change in both clips of each pair in the same window."""
+    changes = np.zeros(len(pairs), dtype=int)
+    for batch, x, y, first in _common(pairs, words, start):
+        heard = (x != STILL) & (y != STILL)
+        together = np.zeros(len(x), dtype=np.uint8)  # in each window, from the one before
+        together[1:] = np.bitwise_count((x[1:] ^ x[:-1]) & (y[1:] ^ y[:-1])) * (heard[1:] & heard[:-1])
+        together[first] = 0
+        changes[batch] = np.add.reduceat(together, first, dtype=int)
+    return changes
+
+
+def _common(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray) -> Iterator[tuple]:
+    """Batch by batch: which pairs, the words of both where they overlap, pair after pair, and where each pair begins."""
     a, b, offset, overlap = (pairs[column].to_numpy() for column in ("a", "b", "offset", "overlap"))
-    pair = np.repeat(np.arange(len(pairs)), overlap)
-    window = np.arange(len(pair)) - np.repeat(np.cumsum(overlap) - overlap, overlap)
-    x = words[np.repeat(start[a] + np.maximum(0, offset), overlap) + window]
-    y = words[np.repeat(start[b] + np.maximum(0, -offset), overlap) + window]
-    heard = (x != STILL) & (y != STILL)
-    windows = np.bincount(pair, weights=heard, minlength=len(pairs))
-    different = np.bincount(pair, weights=np.bitwise_count(x ^ y) * heard, minlength=len(pairs))
-    by_chance = windows * (ones[a] * (1 - ones[b]) + ones[b] * (1 - ones[a])).sum(axis=1)
-    together = (x[1:] ^ x[:-1]) & (y[1:] ^ y[:-1])
-    joined = heard[1:] & heard[:-1] & (pair[1:] == pair[:-1])
-    changes = np.bincount(pair[1:], weights=np.bitwise_count(together) * joined, minlength=len(pairs))
-    return pairs.assign(similarity=1 - different / np.maximum(by_chance, 1e-9), changes=changes)
+    first_of_a, first_of_b = start[a] + np.maximum(0, offset), start[b] + np.maximum(0, -offset)
+    for batch in _portions(overlap, BATCH):
+        size = overlap[batch]
+        first = np.cumsum(size) - size
+        window = np.arange(size.sum())
+        x = words[np.repeat(first_of_a[batch] - first, size) + window]
+        y = words[np.repeat(first_of_b[batch] - first, size) + window]
+        yield batch, x, y, first
 
 
 def merge(clips: pd.DataFrame, found: Duplicates) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -2,7 +2,10 @@ import dataclasses
 import hashlib
 import io
 import threading
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -24,6 +27,14 @@ def packed(content=AUDIO):
 
 
 BYTES = packed()
+
+
+@pytest.fixture
+def waited(monkeypatch):
+    """The seconds that are waited between attempts, without waiting."""
+    seconds = []
+    monkeypatch.setattr(module.time, "sleep", seconds.append)
+    return seconds
 
 
 @pytest.fixture
@@ -98,8 +109,8 @@ def in_turn(*answers):
     return lambda handler, first: (left.pop(0) if len(left) > 1 else left[0])(handler, first)
 
 
-def status(code):
-    return lambda handler, _: head(handler, code, 0)
+def status(code, **headers):
+    return lambda handler, _: head(handler, code, 0, **headers)
 
 
 def stall(handler, _):
@@ -119,7 +130,7 @@ def get(tmp_path, described, **changes):
 
 
 def kept(tmp_path):
-    return sorted(path.name for path in (tmp_path / "cache").iterdir())
+    return sorted(path.name for path in (tmp_path / "cache").iterdir() if path.suffix != ".lock")
 
 
 def nothing_counts_as_complete(tmp_path):
@@ -267,6 +278,60 @@ def test_a_missing_file_sends_the_download_to_the_next_mirror_at_once(tmp_path, 
     address, seen = serve({"/b": ranged()})
     get(tmp_path, archive(f"{address}/a", f"{address}/b"))
     assert [path for path, _ in seen] == ["/a", "/b"]
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_busy_server_is_given_the_seconds_that_it_asks_for(tmp_path, serve, waited, capsys, code):
+    address, seen = serve({"/a": in_turn(status(code, Retry_After="37"), ranged())})
+    get(tmp_path, archive(f"{address}/a"), backoff=lambda failed: 2.0)
+    assert waited == [37.0] and len(seen) == 2
+    assert f"{address}/a is busy and asks to wait 37 s" in capsys.readouterr().out
+
+
+def test_a_busy_server_may_name_the_time_as_a_date(tmp_path, serve, waited):
+    later, past = (formatdate(time.time() + seconds, usegmt=True) for seconds in (100, -100))
+    answers = [status(503, Retry_After=date) for date in (later, past)]
+    address, _ = serve({"/a": in_turn(*answers, ranged())})
+    get(tmp_path, archive(f"{address}/a"), backoff=lambda failed: 2.0)
+    assert 90 < waited[0] <= 100 and waited[1:] == [2.0]
+
+
+@pytest.mark.parametrize("asked", ["0", "-5", "soon", "1e9", "\xb2", "Mon, 99 Foo 2026 25:00:00 GMT", ""])
+def test_a_request_to_wait_that_says_nothing_leaves_the_usual_pause(tmp_path, serve, waited, asked):
+    address, _ = serve({"/a": in_turn(status(503, Retry_After=asked), ranged())})
+    get(tmp_path, archive(f"{address}/a"), backoff=lambda failed: 2.0)
+    assert waited == [2.0]
+
+
+def test_only_a_busy_server_can_ask_to_wait(tmp_path, serve, waited):
+    address, _ = serve({"/a": in_turn(status(500, Retry_After="37"), ranged())})
+    get(tmp_path, archive(f"{address}/a"), backoff=lambda failed: 2.0)
+    assert waited == [2.0]
+
+
+def test_a_server_that_asks_for_too_much_patience_sends_the_download_to_the_next_mirror(tmp_path, serve, waited):
+    address, seen = serve({"/a": status(503, Retry_After="86400"), "/b": ranged()})
+    get(tmp_path, archive(f"{address}/a", f"{address}/b"))
+    assert waited == [] and [path for path, _ in seen] == ["/a", "/b"]
+    with pytest.raises(FetchError, match="HTTP 503 Service Unavailable, try again in 86400 s"):
+        get(tmp_path / "other", archive(f"{address}/a"))
+
+
+def test_of_two_that_fetch_the_same_archive_at_once_the_second_waits_and_finds_it(tmp_path, serve, capsys):
+    def slow(handler, first):
+        handler.server.stop.wait(0.5)  # meanwhile the other one would ask, too
+        ranged()(handler, first)
+
+    address, seen = serve({"/a": slow})
+    described = archive(f"{address}/a")
+    with ThreadPoolExecutor(3) as pool:
+        folders = [tmp_path / name for name in ("raw", "raw", "other")]
+        given = {"cache": tmp_path / "cache", **WAITS, "timeout": (5.0, 5.0)}
+        found = list(pool.map(lambda folder: fetch(described, folder, **given), folders))
+    assert found == [folder / "Set" for folder in folders]
+    assert all((folder / "set" / "audio" / "one.wav").read_bytes() == AUDIO for folder in found)
+    assert len(seen) == 1 and kept(tmp_path) == ["set.zip"]
+    assert "waiting for another process" in capsys.readouterr().out
 
 
 def test_wrong_bytes_send_the_download_to_the_next_mirror(tmp_path, serve):

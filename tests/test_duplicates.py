@@ -133,6 +133,17 @@ def test_the_order_of_the_clips_does_not_matter():
     pd.testing.assert_frame_equal(found.pairs, backwards.pairs)
 
 
+def test_in_how_many_portions_the_search_is_done_does_not_matter(monkeypatch):
+    rng = np.random.default_rng(0)
+    sounds = {f"{i}_{gain}": (gain * sound(i, 2 + i / 4), RATE) for i in range(6) for gain in (1.0, 0.5, 0.25)}
+    sounds |= {f"noise_{i}": (rng.normal(0, 0.1, (1, RATE)).astype(np.float32), RATE) for i in range(3)}
+    at_once = search(sounds)[1].pairs
+    assert len(at_once) >= 12
+    for name, value in {"PART": 50, "BATCH": 70, "SLICES": 3}.items():
+        monkeypatch.setattr(duplicates, name, value)
+    pd.testing.assert_frame_equal(search(sounds)[1].pairs, at_once, check_exact=True)
+
+
 def test_overlapping_cuts_of_one_recording_are_no_finding():
     sounds = {"a": (sound(1), RATE), "b": (sound(1)[:, RATE // 2 :], RATE)}
     assert search(sounds, source_id="one")[1].pairs.empty

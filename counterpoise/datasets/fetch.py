@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from tqdm import tqdm
 
 from counterpoise import CounterpoiseError
 from counterpoise.datasets.unpack import ArchiveError, unpack
+from counterpoise.runtime import exclusive
 
 NOTICE = "LICENCE_AND_CITATION.txt"  # written beside the unpacked files
 PROGRESS = 2**20  # bytes; an attempt that brought so many does not count as a failed one
+LONGEST_WAIT = 900.0  # s; a server that asks for more patience (`Retry-After`) is given up for this time
 
 
 class FetchError(CounterpoiseError):
@@ -52,14 +55,15 @@ def fetch(
 ) -> Path:
     """The unpacked data set in `folder`; downloaded and unpacked first where it is not there.
 
-    The archive itself stays in the cache, so that a folder that was emptied is filled again without the network.
+    The archive itself stays in the cache, so that a folder that was emptied is filled again without the network. Of two
+    processes that fetch the same archive at once, the second waits and finds it there.
 
     Args:
         check: given the unpacked folder before it gets its name; raises ArchiveError where the content is wrong.
         cache: where archives and unfinished downloads are kept; None is the user's cache folder for counterpoise.
         timeout: seconds to wait for a connection, and for the next bytes.
         attempts: failures in a row, without progress between them, before the next mirror is asked.
-        backoff: number of failures in a row → seconds to wait before the next attempt.
+        backoff: number of failures in a row → seconds to wait before the next attempt; longer where the server asks.
 
     Returns:
         `folder / archive.name`, which holds the archive's files and a text file with licence and citation.
@@ -83,9 +87,12 @@ def fetch(
     failures = []
     for url in archive.urls:
         try:
-            path = _download(archive, url, cache, receive)
-            unpack(path, target, archive.max_bytes, finish)
-            return target
+            with exclusive(cache / f"{archive.file}.lock", wait=True):
+                if target.is_dir():
+                    return target
+                path = _download(archive, url, cache, receive)
+                unpack(path, target, archive.max_bytes, finish)
+                return target
         except FetchError as error:
             failures.append(f"{url}: {error}")
         except ArchiveError as error:
@@ -138,9 +145,12 @@ def _receive(
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             failed = 1 if _size(part) >= most + PROGRESS else failed + 1
             most = max(most, _size(part))
-            if failed >= attempts or not _may_pass(error):
+            asked = _asked(error)
+            if failed >= attempts or asked > LONGEST_WAIT or not _may_pass(error):
                 raise FetchError(_reason(error, timeout) + (f", {failed} times" if failed > 1 else "")) from None
-        time.sleep(backoff(failed))
+        if asked:
+            print(f"{url} is busy and asks to wait {asked:.0f} s", flush=True)
+        time.sleep(max(asked, backoff(failed)))
 
 
 def _request(url: str, part: Path, max_bytes: int, timeout: tuple[float, float]) -> None:
@@ -196,6 +206,19 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+def _asked(error: Exception) -> float:
+    """The seconds that a busy server asks to wait (`Retry-After`, RFC 9110, section 10.2.3); 0 where it asks nothing."""
+    if not isinstance(error, requests.HTTPError) or error.response.status_code not in (429, 503):
+        return 0.0
+    asked = error.response.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", asked, re.ASCII):
+        return float(asked)
+    try:
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
+    except (ValueError, OverflowError):  # neither seconds nor a date
+        return 0.0
+
+
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, requests.HTTPError):
         return error.response.status_code in (408, 429) or error.response.status_code >= 500
@@ -205,7 +228,8 @@ def _may_pass(error: Exception) -> bool:
 
 def _reason(error: Exception, timeout: tuple[float, float]) -> str:
     if isinstance(error, requests.HTTPError):
-        return f"HTTP {error.response.status_code} {error.response.reason}"
+        patience = f", try again in {_asked(error):.0f} s" if _asked(error) else ""
+        return f"HTTP {error.response.status_code} {error.response.reason}{patience}"
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {timeout[0]:g} s"
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
