@@ -29,19 +29,30 @@ DUPLICATES = {
     "clip_id": "str",
     "twin": "str",  # the clip_id of the other clip
     "kind": "str",  # exact | near
-    "similarity": "float64",  # share of equal bits of their fingerprints, 1 for exact duplicates
+    "similarity": "float64",  # agreement of their fingerprints beyond chance, 1 for exact duplicates
     "seconds": "float64",  # how much sound they share
 }
 LINEAGE = {
     "clip_id": "str",
     "path": "str",
     "label": "str",
-    "root_clip_id": "str",  # the clip whose latent a variation started from
-    "source_id": "str",
-    "fold": "int64",
+    "start": "str",  # own | blend | cross | noise
+    "root_clip_id": "str",  # the clip whose latent a variation started from; `cross`: of another class
+    "other_clip_id": "str",  # `blend`: the clip that was mixed in, else empty
+    "source_id": "str",  # the root's
+    "fold": "int64",  # the root's
     "seed": "int64",
     "strength": "float64",  # sigma of the noise that was added
     "model": "str",
+}
+CANDIDATES = {  # what the judge said of everything that was made
+    "clip_id": "str",
+    "root_clip_id": "str",
+    "recognised": "str",
+    "probability": "float64",  # of the class that it should be
+    "nearest": "str",  # the nearest training clip of the class
+    "reason": "str",  # why it was rejected, or empty
+    "kept": "bool",
 }
 BALANCE = {
     "label": "str",

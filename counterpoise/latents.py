@@ -86,6 +86,27 @@ class Packed:
         return self._rows[row, :, : int(self.clips.frames.iloc[row])].float()
 
 
+class Pool:
+    """The training clips of one class or of several, and nothing of the others: `pool[i]` is clip i's `[C, frames]`.
+
+    Args:
+        parts: for each class its packed file and the rows that may be read.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Packed, Sequence[int]]]) -> None:
+        self.channels = parts[0][0].channels
+        self._clips = [(packed, row) for packed, rows in parts for row in rows]
+        self.labels = [label for label, (_, rows) in enumerate(parts) for _ in rows]  # the class of each clip
+        self.clip_ids = [packed.clips.clip_id.iloc[row] for packed, row in self._clips]
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> Tensor:
+        packed, row = self._clips[index]
+        return packed[row]
+
+
 class Normaliser:
     """Per-channel mean and standard deviation of the training clips' latents.
 
@@ -101,12 +122,12 @@ class Normaliser:
         self.mean, self.std, self.sigma_data = mean, std, sigma_data
 
     @classmethod
-    def fit(cls, packed: Packed, rows: Sequence[int]) -> "Normaliser":
-        """Measure the given rows, one clip in memory at a time."""
+    def fit(cls, pool: Pool) -> "Normaliser":
+        """Measure a pool, one clip in memory at a time."""
         count = 0
-        total, squares = (torch.zeros(packed.channels, dtype=torch.float64) for _ in range(2))
-        for row in rows:
-            latent = packed[row].double()
+        total, squares = (torch.zeros(pool.channels, dtype=torch.float64) for _ in range(2))
+        for index in range(len(pool)):
+            latent = pool[index].double()
             count += latent.shape[1]
             total += latent.sum(1)
             squares += latent.square().sum(1)

@@ -173,7 +173,7 @@ def _straddling(real: pd.DataFrame, key: str, problem: str) -> list[str]:
 
 
 def _strays(roots: pd.DataFrame, synthetic: pd.DataFrame) -> list[str]:
-    """Synthetic clips whose root is not training data, or which do not stand where their root stands."""
+    """Synthetic clips of which a parent is not training data, or which do not stand where their root stands."""
     root = roots.reindex(synthetic.root_clip_id)  # row for row beside `synthetic`
     where = root.partition.fillna("unknown").to_numpy()
     astray = synthetic[where != "train"]
@@ -181,8 +181,15 @@ def _strays(roots: pd.DataFrame, synthetic: pd.DataFrame) -> list[str]:
         "synthetic clips whose root is not a training clip",
         [f"{c} (root {r}: {w})" for c, r, w in zip(astray.clip_id, astray.root_clip_id, where[where != "train"])],
     )
-    for column in ("source_id", "fold", "label"):
-        differs = (where != "unknown") & (synthetic[column].to_numpy() != root[column].to_numpy())
+    other = roots.partition.reindex(synthetic.other_clip_id).fillna("unknown").to_numpy()
+    astray = (synthetic.other_clip_id != "").to_numpy() & (other != "train")
+    problems += _named(
+        "synthetic clips blended with a clip that is not a training clip",
+        [f"{c} (and {o})" for c, o in zip(synthetic.clip_id[astray], synthetic.other_clip_id[astray])],
+    )
+    crossed = (synthetic.start == "cross").to_numpy()  # these start from another class on purpose
+    for column, exempt in (("source_id", False), ("fold", False), ("label", crossed)):
+        differs = (where != "unknown") & (synthetic[column].to_numpy() != root[column].to_numpy()) & ~np.array(exempt)
         problems += _named(f"synthetic clips whose {column} is not their root's", synthetic.clip_id[differs])
     return problems
 

@@ -1,72 +1,102 @@
-"""generate: fill a rare class up with variations of its own training clips."""
+"""generate: fill a rare class up with variations of training clips, the best of those that were made."""
 
 import shutil
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import torch
 from tqdm import tqdm
 
-from counterpoise import audio, balance, catalog, checkpoint, codecs, params, runtime, splits
+from counterpoise import audio, balance, catalog, checkpoint, codecs, judging, params, runtime, splits, variations
+from counterpoise.classifiers.embedder import Embedder
 from counterpoise.diffusion import networks, sampling
 from counterpoise.latents import Normaliser, Packed
-from stages import CLIPS, DIFFUSION, LATENTS, SYNTHETIC, run, working
+from stages import CLIPS, DIFFUSION, JUDGE, LATENTS, PRETRAINED, SYNTHETIC, run, working
 
 
 def main(label: str) -> None:
     p = params.load()
     device = runtime.setup(p.runtime)
-    source, model, out = LATENTS / f"{label}.safetensors", DIFFUSION / label, SYNTHETIC / label
+    model, out = DIFFUSION / label, SYNTHETIC / label
 
     # How many, and from which clips
     clips = catalog.read(CLIPS, catalog.CLIPS)
     training = clips[splits.partition(clips, p.split, p.data) == "train"]
     counts = training.label.value_counts().reindex(list(p.classes), fill_value=0)
     plan = balance.plan(counts.to_dict(), p.aug).set_index("label").loc[label]
-    print(f"{label}: {plan.real} real clips, {plan.synthetic} variations to make ({plan.reason})")
-    roots = training[training.label == label].set_index("clip_id")
-    order = sorted(roots.index, key=lambda clip_id: runtime.seed_for(p.generate.seed, clip_id))
-    rows = []
-    for root, number in balance.per_root(order, plan.synthetic):
-        rows.append({
-            "clip_id": f"{root}_v{number}",
-            "path": (out / f"{root}_v{number}.flac").as_posix(),
-            "label": label,
-            "root_clip_id": root,
-            "source_id": roots.source_id[root],
-            "fold": roots.fold[root],
-            "seed": runtime.seed_for(p.generate.seed, root, number),
-            "strength": sampling.start_sigma(p.generate),
-            "model": model.as_posix(),
-        })
-    lineage = catalog.table(rows, catalog.LINEAGE)
+    wanted = variations.share_out(training, label, int(plan.synthetic), p.generate)
+    lineage = variations.lineage(
+        training, label, variations.candidates(wanted, p.generate), p.generate, out, model
+    )
+    print(f"{label}: {plan.real} real clips, {plan.synthetic} variations wanted ({plan.reason}), making {len(lineage)}")
 
-    # Sample, decode, write; a batch that an interrupted run has finished is not made again
-    packed = Packed(source)
-    position = {clip_id: row for row, clip_id in enumerate(packed.clips.clip_id)}
+    # The clips that they start from
+    parents = training.set_index("clip_id")
+    files = {name: LATENTS / f"{name}.safetensors" for name in {label, *parents.label[lineage.root_clip_id]}}
+    packed = {name: Packed(file) for name, file in files.items()}
+    row_of = {clip_id: row for part in packed.values() for row, clip_id in enumerate(part.clips.clip_id)}
+
+    def latent(clip_id: str) -> torch.Tensor:
+        return packed[parents.label[clip_id]][row_of[clip_id]]
+
+    # Sample, decode, write; what an interrupted run has finished is not made again
     network, normaliser = networks.load(model / "unet").to(device), Normaliser.load(model / "normaliser.safetensors")
-    schedule = sampling.load_scheduler(model / "scheduler", p.generate)
     codec = codecs.build(p.codec, device)
     key = checkpoint.key(
-        stage="generate", latents=catalog.sha256(source), lineage=lineage.to_csv(), generate=p.generate,
-        codec=p.codec, runtime=p.runtime, model=[catalog.sha256(path) for path in sorted(model.rglob("*.safetensors"))],
+        stage="generate", latents=[catalog.sha256(file) for _, file in sorted(files.items())],
+        lineage=lineage.to_csv(), generate=p.generate, codec=p.codec, audio=p.audio, runtime=p.runtime,
+        networks=[catalog.sha256(path) for folder in (model, JUDGE) for path in sorted(folder.rglob("*.safetensors"))],
     )
     with working(out, key) as partial:
-        frames = [packed.clips.frames.iloc[position[root]] for root in lineage.root_clip_id]
-        batches = sampling.batches(frames, network.frame_multiple, p.generate.batch_size)
+        frames = [packed[parents.label[root]].clips.frames.iloc[row_of[root]] for root in lineage.root_clip_id]
+        batches = sampling.batches(frames, lineage.strength.tolist(), network.frame_multiple, p.generate.batch_size)
         for batch in tqdm(batches, desc=f"generate {label}", unit="batch"):
             made = lineage.iloc[batch]
-            files = [partial / f"{clip_id}.flac" for clip_id in made.clip_id]
-            if all(file.exists() for file in files):
+            paths = [partial / f"{clip_id}.flac" for clip_id in made.clip_id]
+            if all(path.exists() for path in paths):
                 continue
-            sources = [packed[position[root]] for root in made.root_clip_id]
+            sources = [
+                sampling.blend(latent(row.root_clip_id), latent(row.other_clip_id), row.seed) if row.other_clip_id
+                else latent(row.root_clip_id)
+                for row in made.itertuples()
+            ]
+            schedule = sampling.load_scheduler(model / "scheduler", p.generate.solver, made.strength.iloc[0])
             latents = sampling.vary(
                 network, normaliser, schedule, sources, made.seed.tolist(), p.generate, p.runtime, device
             )
-            for file, wave, root in zip(files, codec.decode(latents).cpu().numpy(), made.root_clip_id):
-                samples = round(roots.seconds[root] * codec.sample_rate)
-                audio.write_flac(file, audio.fit(wave, samples), codec.sample_rate)
+            for path, wave, root in zip(paths, codec.decode(latents).cpu().numpy(), made.root_clip_id):
+                samples = round(parents.seconds[root] * codec.sample_rate)
+                audio.write_flac(path, audio.fit(wave, samples), codec.sample_rate)
+
+        # Keep the best
+        if p.generate.keep == "best":
+            looked_at = assess(label, [partial / f"{clip_id}.flac" for clip_id in lineage.clip_id], p, device)
+            looked_at = pd.concat([lineage[["clip_id", "root_clip_id"]], looked_at], axis=1)
+            looked_at["kept"] = judging.choose(looked_at, wanted)
+            print(judging.summary(label, looked_at, sum(wanted.values())))
+            judging.check_useful(label, looked_at)
+        else:
+            looked_at = pd.DataFrame({"kept": np.ones(len(lineage), bool)})
+        kept = lineage[looked_at.kept.to_numpy()]
         out.mkdir(parents=True, exist_ok=True)
-        for clip_id, path in zip(lineage.clip_id, lineage.path):
+        for clip_id, path in zip(kept.clip_id, kept.path):
             shutil.move(partial / f"{clip_id}.flac", path)
-    catalog.write(lineage, out / "lineage.csv")
+    catalog.write(kept, out / "lineage.csv")
+    if p.generate.keep == "best":
+        catalog.write(looked_at[list(catalog.CANDIDATES)], out / "candidates.csv")
+
+
+def assess(label: str, files: list[Path], p: params.Params, device: torch.device) -> pd.DataFrame:
+    """What the judge says of each file, in the form in which a classifier would hear it."""
+    judge = judging.Judge.load(JUDGE)
+    weights = JUDGE / PRETRAINED.name
+    embedder = Embedder.audioset(weights, device) if weights.exists() else Embedder.own(JUDGE / "cnn", device)
+    said = [catalog.table([], judging.VERDICT)]
+    for file in tqdm(files, desc=f"judge {label}", unit="clip"):
+        wave = torch.from_numpy(audio.read(file, p.audio.sample_rate, p.audio.channels))[None]
+        said.append(judging.assess(judge, label, wave, embedder.embed(wave, p.audio.sample_rate).numpy()))
+    return pd.concat(said, ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -32,9 +32,9 @@ def example(network, channels, multiples=2, batch=2):
 class Spy(nn.Module):
     """Stands for the UNet: notes what it gets and gives it back."""
 
-    config = SimpleNamespace(block_out_channels=(8, 16, 24))
+    config = SimpleNamespace(block_out_channels=(8, 16, 24), num_class_embeds=None)
 
-    def forward(self, x, step):
+    def forward(self, x, step, class_labels):
         self.seen, self.step = x, step
         return SimpleNamespace(sample=x)
 
@@ -148,3 +148,36 @@ def test_another_kind_of_model_is_refused(tmp_path):
     UNet1DModel(block_out_channels=(32, 32, 32)).save_pretrained(tmp_path)
     with pytest.raises(networks.NetworkError, match="holds a UNet1DModel.*dvc repro train_diffusion"):
         networks.load(tmp_path)
+
+
+@pytest.mark.parametrize(("channels", "is_picture"), [(32, True), (6, False)])
+def test_a_class_conditioned_network_tells_classes_apart_and_each_can_be_taken_out_of_it(channels, is_picture):
+    change = {} if is_picture else {"widths": [32, 32]}
+    together = networks.build(settings(**change), channels, is_picture, 0, classes=3).eval()
+    with torch.no_grad():  # a fresh 1-D network knows no difference yet
+        for name, parameter in together.named_parameters():
+            if "offset" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    x, c_noise = example(together, channels)
+    outputs = [together(x, c_noise, torch.tensor([label, label])) for label in range(3)]
+    assert not torch.allclose(outputs[0], outputs[1], atol=1e-3)
+    for label, expected in enumerate(outputs):
+        alone = networks.specialise(together, label)
+        assert alone.classes == 1 and torch.allclose(alone(x, c_noise), expected, atol=1e-5)
+    assert torch.equal(together(x, c_noise, torch.tensor([0, 0])), outputs[0])  # taking out leaves it as it was
+
+
+@pytest.mark.parametrize(("channels", "is_picture"), [(32, True), (6, False)])
+def test_a_class_conditioned_network_comes_back_from_its_folder(tmp_path, channels, is_picture):
+    change = {} if is_picture else {"widths": [32, 32]}
+    saved = networks.build(settings(**change), channels, is_picture, 0, classes=3).eval()
+    networks.save(saved, tmp_path)
+    loaded = networks.load(tmp_path)
+    x, c_noise = example(saved, channels)
+    label = torch.tensor([2, 1])
+    assert loaded.classes == 3 and torch.equal(loaded(x, c_noise, label), saved(x, c_noise, label))
+
+
+def test_a_network_of_one_class_is_taken_as_it_is():
+    alone = picture()
+    assert networks.specialise(alone, 0) is alone

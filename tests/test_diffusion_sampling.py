@@ -21,7 +21,7 @@ class Gaussian(nn.Module):
         super().__init__()
         self.mean, self.std, self.sigma_data = mean, std, sigma_data
 
-    def forward(self, scaled, c_noise):
+    def forward(self, scaled, c_noise, label=None):
         sigma = (4 * c_noise).exp()
         x = scaled * (sigma**2 + self.sigma_data**2).sqrt()[:, None, None]
         weight = (self.std**2 / (self.std**2 + sigma**2))[:, None, None]
@@ -50,9 +50,9 @@ def sources():
 def schedule(tmp_path):
     """Makes the saved schedule that starts from a strength."""
 
-    def make(strength, sigma_data=1.0):
+    def make(strength, sigma_data=1.0, solver="euler"):
         sampling.scheduler(sigma_data).save_pretrained(tmp_path)
-        return sampling.load_scheduler(tmp_path, Generate(strength=strength))
+        return sampling.load_scheduler(tmp_path, solver, strength)
 
     return make
 
@@ -65,7 +65,7 @@ def vary(network, normaliser, schedule, sources, seeds, **change):
 @pytest.mark.parametrize("size", [1, 3, 100])
 def test_batches_hold_each_clip_once_and_one_padded_length(size):
     frames = [1, 8, 9, 16, 17, 3, 8, 24, 8, 2, 40]
-    batches = sampling.batches(frames, 8, size)
+    batches = sampling.batches(frames, [1.0] * len(frames), 8, size)
     assert sorted(index for batch in batches for index in batch) == list(range(len(frames)))
     for batch in batches:
         assert 1 <= len(batch) <= size
@@ -73,7 +73,7 @@ def test_batches_hold_each_clip_once_and_one_padded_length(size):
 
 
 def test_no_clips_make_no_batches():
-    assert sampling.batches([], 8, 4) == []
+    assert sampling.batches([], [], 8, 4) == []
 
 
 def test_the_saved_schedule_keeps_its_sigma_data_and_starts_at_the_strength(schedule):
@@ -142,10 +142,29 @@ def test_from_noise_only_the_sources_length_counts(unet, normaliser, schedule, s
     assert not torch.allclose(own, out, atol=1e-3)
 
 
-def test_from_noise_the_strength_does_not_count(tmp_path):
-    sampling.scheduler(1.0).save_pretrained(tmp_path)
-    made = sampling.load_scheduler(tmp_path, Generate(strength=0.5, start="noise"))
-    assert made.config.sigma_max == sampling.start_sigma(Generate(strength=9.0, start="noise")) == sampling.SIGMA_MAX
+def test_clips_of_different_strengths_share_no_batch():
+    batches = sampling.batches([30, 30, 30, 9], [1.0, 2.0, 1.0, 1.0], 8, 4)
+    assert sorted(map(sorted, batches)) == [[0, 2], [1], [3]]
+
+
+def test_from_noise_the_strength_does_not_count():
+    assert sampling.start_sigma(Generate(strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
+
+
+def test_of_a_range_every_clip_draws_its_strength():
+    drawn = [sampling.start_sigma(Generate(strength=[0.5, 4.0]), seed) for seed in range(400)]
+    levels = sorted(set(drawn))
+    assert len(levels) == sampling.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
+    assert min(drawn.count(level) for level in levels) > 25
+    assert drawn == [sampling.start_sigma(Generate(strength=[0.5, 4.0]), seed) for seed in range(400)]
+    assert {sampling.start_sigma(Generate(strength=2.0), seed) for seed in range(9)} == {2.0}
+
+
+def test_a_blend_lies_between_its_parents_and_is_as_long_as_the_first():
+    short, long = torch.zeros(3, 5), torch.ones(3, 9)
+    shares = [float(sampling.blend(short, long, seed)[0, 0]) for seed in range(0, 2**62, 2**57)]
+    assert all(0.35 <= share <= 0.65 for share in shares) and max(shares) - min(shares) > 0.15
+    assert sampling.blend(short, long, 1).shape == (3, 5) and sampling.blend(long, short, 1).shape == (3, 9)
 
 
 @pytest.mark.parametrize(("mean", "std", "sigma_data"), [(0.0, 1.0, 1.0), (0.6, 0.8, 1.0), (-0.5, 0.3, 0.6)])
@@ -171,3 +190,18 @@ def test_the_ode_ends_where_its_solution_says(schedule):
         out = vary(Gaussian(mean, std, 1.0), plain, schedule(strength), [source], [7], steps=steps)
         errors.append(float((out[0] - expected).abs().max()))
     assert errors[2] < 0.01 and errors[0] > 4 * errors[1] > 16 * errors[2]  # Euler: ten times the steps, error / 10
+
+
+@pytest.mark.parametrize(("solver", "steps", "better"), [("heun", 10, 4), ("dpmpp_2m", 20, 3)])
+def test_solvers_of_second_order_come_nearer_in_as_many_steps(schedule, solver, steps, better):
+    mean, std, strength = 0.4, 0.8, 2.0
+    plain = Normaliser(torch.zeros(BANDS), torch.ones(BANDS), 1.0)
+    source = torch.randn(BANDS, 32, generator=torch.Generator().manual_seed(3))
+    start = source + strength * torch.randn(BANDS, 32, generator=torch.Generator().manual_seed(7))
+    expected = mean + (start - mean) * std / (std**2 + strength**2) ** 0.5
+    errors = {}
+    for name in ("euler", solver):
+        made = schedule(strength, solver=name)
+        out = vary(Gaussian(mean, std, 1.0), plain, made, [source], [7], steps=steps, solver=name)
+        errors[name] = float((out[0] - expected).abs().max())
+    assert errors[solver] < errors["euler"] / better

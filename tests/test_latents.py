@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from counterpoise.latents import CLIP_COLUMNS, LatentsError, Normaliser, Packed, Writer, reflect
+from counterpoise.latents import CLIP_COLUMNS, LatentsError, Normaliser, Packed, Pool, Writer, reflect
 
 FRAMES = [5, 9, 1, 7]
 CHANNELS = 6
@@ -116,7 +116,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path, latents, spoil):
 
 def test_the_fitted_rows_have_mean_zero_and_variance_one(tmp_path, latents):
     packed = pack(tmp_path / "bark.safetensors", latents)
-    normaliser = Normaliser.fit(packed, range(4))
+    normaliser = Normaliser.fit(Pool([(packed, range(4))]))
     together = torch.cat([normaliser(packed[row]) for row in range(4)], dim=1)
     assert torch.allclose(together.mean(1), torch.zeros(CHANNELS), atol=1e-5)
     assert torch.allclose(together.std(1, correction=0), torch.ones(CHANNELS), atol=1e-4)
@@ -125,12 +125,12 @@ def test_the_fitted_rows_have_mean_zero_and_variance_one(tmp_path, latents):
 
 
 def test_rows_that_are_not_given_leave_no_trace(tmp_path, latents):
-    normaliser = Normaliser.fit(pack(tmp_path / "a.safetensors", latents), [0, 2])
+    normaliser = Normaliser.fit(Pool([(pack(tmp_path / "a.safetensors", latents), [0, 2])]))
     held_out_changed = [latents[0], 1000 + latents[1], latents[2], torch.full_like(latents[3], torch.nan)]
-    other = Normaliser.fit(pack(tmp_path / "b.safetensors", held_out_changed), [0, 2])
+    other = Normaliser.fit(Pool([(pack(tmp_path / "b.safetensors", held_out_changed), [0, 2])]))
     assert torch.equal(normaliser.mean, other.mean) and torch.equal(normaliser.std, other.std)
     assert normaliser.sigma_data == other.sigma_data
-    everything = Normaliser.fit(pack(tmp_path / "c.safetensors", latents), range(4))
+    everything = Normaliser.fit(Pool([(pack(tmp_path / "c.safetensors", latents), range(4))]))
     assert not torch.allclose(normaliser.mean, everything.mean, atol=1e-2)
 
 
@@ -139,7 +139,7 @@ def test_a_channel_that_does_not_move_is_not_blown_up(tmp_path, latents):
     for latent in still:
         latent[0] = -11.5
     packed = pack(tmp_path / "bark.safetensors", still)
-    normaliser = Normaliser.fit(packed, range(4))
+    normaliser = Normaliser.fit(Pool([(packed, range(4))]))
     assert normaliser.std[0] == pytest.approx(0.05 * float(normaliser.std.max()))
     assert normaliser(packed[1])[0].abs().max() < 1e-4
     together = torch.cat([normaliser(packed[row]) for row in range(4)], dim=1)
@@ -149,19 +149,19 @@ def test_a_channel_that_does_not_move_is_not_blown_up(tmp_path, latents):
 
 def test_a_large_mean_does_not_eat_a_small_variance(tmp_path):
     latent = 500 + torch.tensor([[-0.5, 0.5] * 50, [-1.0, 1.0] * 50])
-    normaliser = Normaliser.fit(pack(tmp_path / "bark.safetensors", [latent]), [0])
+    normaliser = Normaliser.fit(Pool([(pack(tmp_path / "bark.safetensors", [latent]), [0])]))
     assert torch.allclose(normaliser.std, torch.tensor([0.5, 1.0]), rtol=1e-5)
 
 
 def test_the_inverse_gives_the_latent_back(tmp_path, latents):
-    normaliser = Normaliser.fit(pack(tmp_path / "bark.safetensors", latents), [0, 1])
+    normaliser = Normaliser.fit(Pool([(pack(tmp_path / "bark.safetensors", latents), [0, 1])]))
     batch = torch.stack([latents[1], 2 * latents[1]])
     assert torch.allclose(normaliser.inverse(normaliser(batch)), batch, atol=1e-4)
     assert torch.equal(normaliser(batch)[0], normaliser(latents[1]))
 
 
 def test_a_saved_normaliser_is_the_same(tmp_path, latents):
-    normaliser = Normaliser.fit(pack(tmp_path / "bark.safetensors", latents), [0, 1])
+    normaliser = Normaliser.fit(Pool([(pack(tmp_path / "bark.safetensors", latents), [0, 1])]))
     normaliser.save(tmp_path / "normaliser.safetensors")
     back = Normaliser.load(tmp_path / "normaliser.safetensors")
     assert torch.equal(back(latents[0]), normaliser(latents[0]))
@@ -181,3 +181,12 @@ def test_a_saved_normaliser_is_the_same(tmp_path, latents):
 def test_reflect_goes_back_and_forth(length, frames, expected):
     latent = torch.stack([torch.arange(length), 10 + torch.arange(length)])
     assert reflect(latent, frames).tolist() == [expected, [10 + value for value in expected]]
+
+
+def test_a_pool_holds_the_given_rows_of_several_classes(tmp_path, latents):
+    first, second = pack(tmp_path / "a.safetensors", latents), pack(tmp_path / "b.safetensors", latents[:2])
+    pool = Pool([(first, [3, 1]), (second, []), (second, [0])])
+    assert len(pool) == 3 and pool.channels == CHANNELS
+    assert pool.labels == [0, 0, 2] and pool.clip_ids == ["003", "001", "000"]
+    for index, expected in enumerate((first[3], first[1], second[0])):
+        assert torch.equal(pool[index], expected)

@@ -15,13 +15,16 @@ import soundfile
 import torch
 from encodec import EncodecModel
 from ruamel.yaml import YAML
+from safetensors.torch import load_file
+
+import random_yamnet
 
 ROOT = Path(__file__).parent.parent
 TINY = {
     "data": {"scale": 0.1},
     "codec": {"check_clips": 1, "mel": {"griffin_lim_steps": 2, "nnls_steps": 2}},
     "diffusion": {"steps": 4, "batch_size": 2, "widths": [8, 16], "attention": False, "checkpoint_every": 2},
-    "generate": {"steps": 2},
+    "generate": {"steps": 2, "keep": "all"},
     "aug": {"factor": 1},
     "classifier": {"seeds": [0, 1], "steps": 6, "batch_size": 4, "checkpoint_every": 2},
     "arms": ["none", "diffusion"],
@@ -214,6 +217,45 @@ def test_a_folder_of_ones_own_is_catalogued_and_a_change_in_it_is_seen(repo):
     assert len(pd.read_csv(repo / "data/clips.csv")) == 13
 
 
+def test_a_model_that_learned_nothing_stops_the_run_with_advice(repo):
+    change(repo, {"generate": {"keep": "best"}, "judge": {"steps": 60}})
+    output = sh("dvc", "repro", "generate", at=repo, fails=True)
+    assert "So few are no help. Train longer" in output and "Traceback" not in output
+
+
+def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo):
+    change(repo, {"diffusion": {"init": "shared", "base_steps": 3}})
+    change(repo, {"generate": {"start": "cross", "strength": [0.5, 2.0], "solver": "dpmpp_2m"}})
+    stages = ran(sh("dvc", "repro", at=repo))
+    assert {"train_base", "train_diffusion@bark", "generate@sneeze", "train_classifier@diffusion-cnn"} <= stages
+    lineage = pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv")
+    label = pd.read_csv(repo / "data/clips.csv").set_index("clip_id").label
+    assert len(lineage) and not (label[lineage.root_clip_id] == "sneeze").any() and lineage.strength.nunique() > 1
+    training = pd.read_csv(repo / "data/splits/train_diffusion.csv")
+    assert set(lineage.clip_id) <= set(training.clip_id[training.label == "sneeze"])
+    seen = [json.loads((repo / f"models/diffusion/{label}/seen.json").read_text())["clip_ids"] for label in CLASSES]
+    assert set(seen[0]) == set(seen[1]) > set(training.clip_id[~training.synthetic & (training.label == "bark")])
+
+    change(repo, {"diffusion": {"mode": "conditional"}, "generate": {"start": "blend"}})
+    output = sh("dvc", "repro", "group_split", at=repo)
+    assert "2/4" not in output and pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").other_clip_id.notna().all()
+
+
+def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(repo, tmp_path):
+    source = random_yamnet.write(tmp_path / "yamnet.safetensors")
+    change(repo, {"models": ["yamnet"], "yamnet": {"source": str(source)}, "generate": {"keep": "best"}})
+    change(repo, {"classifier": {"init": "audioset", "body": "frozen"}, "judge": {"embedding": "audioset"}})
+    output = sh("dvc", "repro", "train_judge", "train_classifier@none-yamnet", at=repo)
+    assert {"pretrained", "train_judge", "train_classifier@none-yamnet"} <= ran(output)
+    assert json.loads((repo / "models/judge/judge.json").read_text())["embedding"] == "AudioSet YAMNet"
+    body = [load_file(repo / f"models/classifier/none-yamnet/seed{seed}/model.safetensors") for seed in (0, 1)]
+    published = load_file(source)
+    for name, tensor in published.items():
+        if not name.startswith("head."):
+            assert torch.equal(body[0][name], tensor) and torch.equal(body[1][name], tensor)
+    assert not torch.equal(body[0]["head.weight"], body[1]["head.weight"])
+
+
 def test_encodec_latents_go_the_same_way(repo, tmp_path):
     torch.manual_seed(0)
     torch.save(EncodecModel.encodec_model_24khz(pretrained=False).state_dict(), tmp_path / "weights.th")
@@ -227,5 +269,5 @@ def test_encodec_latents_go_the_same_way(repo, tmp_path):
 def test_a_missing_collection_is_named(repo):
     change(repo, {"data": {"dataset": "urbansound8k", "path": "nowhere/UrbanSound8K"}})
     assert "nowhere/UrbanSound8K" in sh("dvc", "repro", at=repo, fails=True)
-    output = sh(sys.executable, "-m", "counterpoise.params", at=repo, fails=True)
+    output = sh(sys.executable, "-m", "counterpoise.preflight", at=repo, fails=True)
     assert "nowhere/UrbanSound8K" in output and "Set it to the folder" in output and "Traceback" not in output

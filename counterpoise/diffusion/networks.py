@@ -31,12 +31,21 @@ class MelUNet(nn.Module):
         self.unet = unet
         self.frame_multiple = FOLD_FRAMES * 2 ** (len(unet.config.block_out_channels) - 1)
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """F(x; c_noise) for x `[B, bands, T]`, T a multiple of `frame_multiple`, and c_noise `[B]`."""
+    @property
+    def classes(self) -> int:
+        """How many classes it was built for; 1 has no conditioning."""
+        return self.unet.config.num_class_embeds or 1
+
+    def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """F(x; c_noise, label): x `[B, bands, T]`, T a multiple of `frame_multiple`; c_noise and label `[B]`.
+
+        A network for one class needs no label.
+        """
         batch, bands, frames = x.shape
         folded = x.reshape(batch, bands // FOLD_BANDS, FOLD_BANDS, frames // FOLD_FRAMES, FOLD_FRAMES)
         folded = folded.permute(0, 2, 4, 1, 3).flatten(1, 2)
-        out = self.unet(folded, c_noise * NOISE_EMBEDDING_SCALE).sample
+        label = label if self.classes > 1 else None
+        out = self.unet(folded, c_noise * NOISE_EMBEDDING_SCALE, class_labels=label).sample
         out = out.unflatten(1, (FOLD_BANDS, FOLD_FRAMES)).permute(0, 3, 1, 4, 2)
         return out.reshape(batch, bands, frames)
 
@@ -49,7 +58,7 @@ class LatentUNet1D(ModelMixin, ConfigMixin):
     """
 
     @register_to_config
-    def __init__(self, channels: int, widths: list[int], layers: int, attention: bool) -> None:
+    def __init__(self, channels: int, widths: list[int], layers: int, attention: bool, classes: int = 1) -> None:
         super().__init__()
         middle = len(widths) - 2
         embedding = 64
@@ -67,24 +76,43 @@ class LatentUNet1D(ModelMixin, ConfigMixin):
         self.gain = nn.Linear(embedding, channels)
         nn.init.zeros_(self.direct.bias)
         nn.init.dirac_(self.direct.weight)
+        # `UNet1DModel` knows no classes: each adds its own constant to the latent.
+        self.offset = nn.Embedding(classes, channels)
+        nn.init.zeros_(self.offset.weight)
+
+    @property
+    def classes(self) -> int:
+        """How many classes it was built for."""
+        return self.config.classes
 
     @property
     def frame_multiple(self) -> int:
         # The middle block halves once more and pads by reflection, so 8 frames must reach it.
         return 8 * 2 ** (len(self.config.widths) - 1)
 
-    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
-        """F(x; c_noise) for x `[B, C, T]`, T a multiple of `frame_multiple`, and c_noise `[B]`."""
+    def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
+        """F(x; c_noise, label): x `[B, C, T]`, T a multiple of `frame_multiple`; c_noise and label `[B]`."""
+        label = torch.zeros(len(x), dtype=torch.long, device=x.device) if label is None else label
+        x = x + self.offset(label)[:, :, None]
         gain = self.gain(self.unet.time_proj(c_noise).to(x.dtype))
         return self.unet(x, c_noise).sample + gain[:, :, None] * self.direct(x)
+
+
+Denoiser = MelUNet | LatentUNet1D
 
 
 def _attend(block: str, attention: bool) -> str:
     return block if attention else block.removeprefix("Attn")
 
 
-def build(params: Diffusion, channels: int, picture: bool, seed: int) -> MelUNet | LatentUNet1D:
-    """A fresh network for latents of this many channels; `picture` says that they are ordered, as mel bands are.
+def build(params: Diffusion, channels: int, picture: bool, seed: int, classes: int = 1) -> Denoiser:
+    """A fresh network.
+
+    Args:
+        channels: of the latents.
+        picture: the channels are ordered, as mel bands are.
+        seed: of the first weights.
+        classes: more than 1 conditions the network on the class.
 
     Raises:
         NetworkError: `diffusion.widths` does not fit the network, or the mel's bands cannot be halved so often.
@@ -98,7 +126,7 @@ def build(params: Diffusion, channels: int, picture: bool, seed: int) -> MelUNet
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if not picture:
-            return LatentUNet1D(channels, params.widths, params.layers, params.attention)
+            return LatentUNet1D(channels, params.widths, params.layers, params.attention, classes)
         multiple = FOLD_BANDS * 2 ** (len(params.widths) - 1)
         if channels % multiple:
             raise NetworkError(
@@ -117,16 +145,38 @@ def build(params: Diffusion, channels: int, picture: bool, seed: int) -> MelUNet
                 add_attention=params.attention,
                 attention_head_dim=min(HEAD_WIDTH, params.widths[-1]),
                 norm_num_groups=NORM_GROUPS,
+                num_class_embeds=classes if classes > 1 else None,
             )
         )
 
 
-def save(network: MelUNet | LatentUNet1D, folder: Path) -> None:
+@torch.no_grad()
+def specialise(network: Denoiser, label: int) -> Denoiser:
+    """The network of one class out of a class-conditioned one: the same function of x and c_noise, without a label.
+
+    `UNet2DModel` adds the class's embedding to that of the noise level, so it goes into the latter's last bias.
+    """
+    if network.classes == 1:
+        return network
+    state = network.state_dict()
+    if isinstance(network, MelUNet):
+        bias = "unet.time_embedding.linear_2.bias"
+        state[bias] = state[bias] + state.pop("unet.class_embedding.weight")[label]
+        single = MelUNet(UNet2DModel.from_config(network.unet.config, num_class_embeds=None))
+    else:
+        state["offset.weight"] = state["offset.weight"][label : label + 1]
+        config = network.config
+        single = LatentUNet1D(config.channels, config.widths, config.layers, config.attention)
+    single.load_state_dict(state)
+    return single.to(next(network.parameters()).device).eval()
+
+
+def save(network: Denoiser, folder: Path) -> None:
     """Write the network as a diffusers model folder (config.json and safetensors)."""
     (network.unet if isinstance(network, MelUNet) else network).save_pretrained(folder)
 
 
-def load(folder: Path) -> MelUNet | LatentUNet1D:
+def load(folder: Path) -> Denoiser:
     """Read what :func:`save` wrote, in eval mode.
 
     Raises:

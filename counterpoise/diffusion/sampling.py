@@ -3,16 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
-from diffusers import EDMEulerScheduler
+from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor
 
-from counterpoise.diffusion.networks import LatentUNet1D, MelUNet
+from counterpoise.diffusion.networks import Denoiser
 from counterpoise.latents import Normaliser, reflect
 from counterpoise.params import Generate, Runtime
-from counterpoise.runtime import autocast
+from counterpoise.runtime import autocast, seed_for
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
+LEVELS = 8  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
+BLEND = (0.35, 0.65)  # share of the root in a blend
+
+Schedule = EDMEulerScheduler | EDMDPMSolverMultistepScheduler
 
 
 def scheduler(sigma_data: float) -> EDMEulerScheduler:
@@ -20,40 +25,60 @@ def scheduler(sigma_data: float) -> EDMEulerScheduler:
     return EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=sigma_data)
 
 
-def load_scheduler(folder: Path, params: Generate) -> EDMEulerScheduler:
-    """The saved schedule, from the noise that a variation starts with down to none."""
-    sigma = start_sigma(params)
+def load_scheduler(folder: Path, solver: str, strength: float) -> Schedule:
+    """The saved schedule, from the noise that a variation starts with down to none.
+
+    Args:
+        folder: what `scheduler(...).save_pretrained` wrote.
+        solver: euler | heun (EDM, Algorithm 1) | dpmpp_2m (Lu et al. 2022, DPM-Solver++, multistep of order 2).
+        strength: sigma of the first noise.
+    """
+    kind = EDMDPMSolverMultistepScheduler if solver == "dpmpp_2m" else EDMEulerScheduler
     # Noise must fall: a strength near or below SIGMA_MIN brings its own end of the schedule.
-    return EDMEulerScheduler.from_pretrained(folder, sigma_min=min(SIGMA_MIN, sigma / 2), sigma_max=sigma)
+    return kind.from_config(
+        EDMEulerScheduler.load_config(folder), sigma_min=min(SIGMA_MIN, strength / 2), sigma_max=strength
+    )
 
 
-def start_sigma(params: Generate) -> float:
-    """Standard deviation of the first noise: the strength, or, without a source, all there is."""
-    return params.strength if params.start == "own" else SIGMA_MAX
+def start_sigma(params: Generate, seed: int) -> float:
+    """Standard deviation of one clip's first noise: the strength, drawn where it is a range, or all there is."""
+    if params.start == "noise":
+        return SIGMA_MAX
+    if isinstance(params.strength, float):
+        return params.strength
+    levels = np.geomspace(*params.strength, LEVELS)
+    return float(levels[seed_for("strength", seed) % LEVELS])
 
 
-def batches(frames: Sequence[int], multiple: int, size: int) -> list[list[int]]:
-    """Group clips for sampling: those of one length, rounded up to `multiple` frames, share batches.
+def blend(root: Tensor, other: Tensor, seed: int) -> Tensor:
+    """A weighted mean of two latents, `[C, T]` and `[C, U]` to `[C, T]`, in the proportion that the seed gives."""
+    share = BLEND[0] + (BLEND[1] - BLEND[0]) * seed_for("blend", seed) / 2**63
+    return share * root + (1 - share) * reflect(other, root.shape[1])
+
+
+def batches(frames: Sequence[int], sigmas: Sequence[float], multiple: int, size: int) -> list[list[int]]:
+    """Group clips for sampling: those of one strength and one length, rounded up to `multiple` frames, share batches.
 
     Args:
         frames: length of each clip.
+        sigmas: strength of each clip.
         multiple: the network's `frame_multiple`.
         size: clips in a batch, at most.
 
     Returns:
         Indices into `frames`, each once.
     """
-    groups: dict[int, list[int]] = {}
-    for index, length in enumerate(frames):
-        groups.setdefault(-(-length // multiple), []).append(index)
+    groups: dict[tuple[float, int], list[int]] = {}
+    for index, (length, sigma) in enumerate(zip(frames, sigmas, strict=True)):
+        groups.setdefault((sigma, -(-length // multiple)), []).append(index)
     return [group[i : i + size] for _, group in sorted(groups.items()) for i in range(0, len(group), size)]
 
 
 @torch.inference_mode()
 def vary(
-    network: MelUNet | LatentUNet1D,
+    network: Denoiser,
     normaliser: Normaliser,
-    schedule: EDMEulerScheduler,
+    schedule: Schedule,
     sources: Sequence[Tensor],
     seeds: Sequence[int],
     params: Generate,
@@ -66,8 +91,10 @@ def vary(
     beyond float rounding.
 
     Args:
+        schedule: from :func:`load_scheduler`, with the strength of these clips.
         sources: latents `[C, T_i]` in the codec's scale; with `start: noise` only their lengths are used.
         seeds: one per source.
+        params: kind of start, solver, number of steps.
 
     Returns:
         `[B, C, T]` in the codec's scale, T the common length rounded up to the network's multiple.
@@ -78,29 +105,43 @@ def vary(
         _start(source, frames, normaliser, seed, params.start, schedule.config.sigma_max)
         for source, seed in zip(sources, seeds)
     ])
-    x = _denoise(network, schedule, x.to(device), params.steps, runtime, device)
-    return normaliser.inverse(x.cpu())
+    schedule.set_timesteps(params.steps)
+    follow = _heun if params.solver == "heun" else _multistep
+    return normaliser.inverse(follow(network, schedule, x.to(device), runtime, device).cpu())
 
 
 def _start(source: Tensor, frames: int, normaliser: Normaliser, seed: int, start: str, sigma: float) -> Tensor:
     """The noised latent `[C, frames]` from which the ODE starts."""
     noise = torch.randn(source.shape[0], frames, generator=torch.Generator().manual_seed(seed))
-    clean = normaliser(reflect(source, frames)) if start == "own" else torch.zeros_like(noise)
+    clean = torch.zeros_like(noise) if start == "noise" else normaliser(reflect(source, frames))
     return clean + sigma * noise
 
 
-def _denoise(
-    network: MelUNet | LatentUNet1D,
-    schedule: EDMEulerScheduler,
-    x: Tensor,
-    steps: int,
-    runtime: Runtime,
-    device: torch.device,
-) -> Tensor:
-    schedule.set_timesteps(steps)
+def _multistep(network: Denoiser, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     for c_noise in schedule.timesteps:
-        scaled = schedule.scale_model_input(x, c_noise)
-        with autocast(runtime, device, amx=True):
-            output = network(scaled, c_noise.expand(len(x)).to(device))
-        x = schedule.step(output.float(), c_noise, x).prev_sample
+        output = _output(network, schedule.scale_model_input(x, c_noise), c_noise, runtime, device)
+        x = schedule.step(output, c_noise, x).prev_sample
     return x
+
+
+def _heun(network: Denoiser, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+    """EDM, Algorithm 1 without churn: two evaluations a step, one in the last. diffusers has it for no EDM schedule."""
+
+    def slope(x: Tensor, step: int) -> Tensor:
+        sigma = schedule.sigmas[step]
+        scaled = schedule.precondition_inputs(x, sigma)
+        output = _output(network, scaled, schedule.timesteps[step], runtime, device)
+        return (x - schedule.precondition_outputs(x, output, sigma)) / sigma
+
+    last = len(schedule.timesteps) - 1
+    for step in range(last + 1):
+        change = schedule.sigmas[step + 1] - schedule.sigmas[step]
+        first = slope(x, step)
+        second = first if step == last else slope(x + change * first, step + 1)
+        x = x + change * (first + second) / 2
+    return x
+
+
+def _output(network: Denoiser, scaled: Tensor, c_noise: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+    with autocast(runtime, device, amx=True):
+        return network(scaled, c_noise.expand(len(scaled)).to(device)).float()

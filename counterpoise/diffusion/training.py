@@ -1,4 +1,4 @@
-"""Train one class's denoiser from scratch on its training clips."""
+"""Train a denoiser: one class's from scratch, the shared base of all classes, or one class's from that base."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,53 +10,67 @@ from tqdm import tqdm
 
 from counterpoise import CounterpoiseError
 from counterpoise.checkpoint import Checkpoint
-from counterpoise.diffusion import edm, networks
-from counterpoise.latents import Normaliser, Packed, reflect
+from counterpoise.diffusion import edm
+from counterpoise.diffusion.networks import Denoiser
+from counterpoise.latents import Normaliser, Pool, reflect
 from counterpoise.params import Diffusion, Runtime
 from counterpoise.runtime import autocast
 
 
 REPORT_EVERY = 10  # steps
+USEFUL_LOSS = 0.45  # networks above it were heard to make noise; 1.0 is that of having learned nothing
 
 
 class TrainingDiverged(CounterpoiseError):
     """The loss is no number any more."""
 
 
+class UnusableLatents(CounterpoiseError):
+    """Latents that no denoiser can learn from."""
+
+
 def train(
-    packed: Packed,
-    rows: Sequence[int],
-    picture: bool,
+    network: Denoiser,
+    pool: Pool,
+    normaliser: Normaliser,
+    steps: int,
     params: Diffusion,
     runtime: Runtime,
     device: torch.device,
     checkpoint: Checkpoint,
     report: Callable[[int, float], None],
-) -> tuple[networks.MelUNet | networks.LatentUNet1D, Normaliser]:
-    """Learn the distribution of the given rows' latents.
+    name: str,
+) -> float:
+    """Learn the distribution of a pool's latents, in place; the network ends in eval mode with its EMA weights.
+
+    Classes are drawn equally often, and a class's clips equally often.
 
     Args:
-        packed: latents of one class.
-        rows: the training clips among them; no other row is read.
-        picture: the latents' channels are ordered (mel bands).
+        network: fresh, or a base that is to be tuned.
+        pool: the training clips; no other clip is read.
+        normaliser: of this pool, or that of the base.
+        steps: to train for.
+        params: batch, crop, learning rate, distribution of the noise.
         checkpoint: the unfinished state is kept here, and continued from.
         report: called every ten steps with the step and the mean loss since the last call; 1.0 is the loss of having
             learned nothing. A continued run reports its earlier steps again.
+        name: in the progress bar.
 
     Returns:
-        The network with its EMA weights, in eval mode, and the normaliser.
+        The mean loss over the last tenth of the steps.
 
     Raises:
+        UnusableLatents: the normalised latents are not finite, or far from zero mean and unit variance.
         TrainingDiverged: the loss is NaN or infinite.
     """
     # Measure the data
-    normaliser = Normaliser.fit(packed, rows)
-    network = networks.build(params, packed.channels, picture, params.seed).to(device)
+    check_scale(pool, normaliser)
+    network.to(device)
     crop = -(-params.crop_frames // network.frame_multiple) * network.frame_multiple
 
     # Optimiser, schedule, average
     optimiser = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, fused=True)
-    schedule = get_cosine_schedule_with_warmup(optimiser, params.warmup_steps, params.steps)
+    schedule = get_cosine_schedule_with_warmup(optimiser, params.warmup_steps, steps)
     ema = EMAModel(network.parameters(), decay=params.ema_decay, use_ema_warmup=True, power=3 / 4, foreach=True)
     generator = torch.Generator().manual_seed(params.seed)
 
@@ -64,8 +78,8 @@ def train(
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule, "ema": ema}
     losses: list[float] = []
     if state := checkpoint.load():
-        for name, part in parts.items():
-            part.load_state_dict(state[name])
+        for part_name, part in parts.items():
+            part.load_state_dict(state[part_name])
         generator.set_state(state["generator"])
         losses = state["losses"]
         for step in range(REPORT_EVERY, len(losses) + 1, REPORT_EVERY):
@@ -74,13 +88,14 @@ def train(
 
     # Train
     network.train()
-    progress = tqdm(initial=len(losses), total=params.steps, desc=packed.clips.label.iloc[0], unit="step")
-    for step in range(len(losses) + 1, params.steps + 1):
-        y = normaliser(_crops(packed, rows, params.batch_size, crop, generator)).to(device)
+    progress = tqdm(initial=len(losses), total=steps, desc=name, unit="step")
+    for step in range(len(losses) + 1, steps + 1):
+        y, label = _crops(pool, params.batch_size, crop, generator)
+        y, label = normaliser(y).to(device), label.to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
         x = y + sigma[:, None, None] * torch.randn(y.shape, generator=generator).to(device)
         with autocast(runtime, device, amx=True):
-            output = network(*edm.network_input(x, sigma, normaliser.sigma_data))
+            output = network(*edm.network_input(x, sigma, normaliser.sigma_data), label)
         target = edm.network_target(y, x, sigma, normaliser.sigma_data)
         loss = (output.float() - target).square().mean()
         if not loss.isfinite():
@@ -99,27 +114,60 @@ def train(
         if step % REPORT_EVERY == 0:
             report(step, _recent(losses))
             progress.set_postfix(loss=f"{_recent(losses):.3f}")
-        if step % params.checkpoint_every == 0 and step < params.steps:
-            states = {name: part.state_dict() for name, part in parts.items()}
+        if step % params.checkpoint_every == 0 and step < steps:
+            states = {part_name: part.state_dict() for part_name, part in parts.items()}
             checkpoint.save({**states, "generator": generator.get_state(), "losses": losses})
 
     progress.close()
     ema.copy_to(network.parameters())
-    return network.eval(), normaliser
+    network.eval()
+    last = losses[-max(1, steps // 10) :]
+    return sum(last) / len(last)
 
 
-def _crops(packed: Packed, rows: Sequence[int], count: int, frames: int, generator: torch.Generator) -> Tensor:
-    """Random crops `[count, C, frames]` of random clips. Cropping is safe; stretching would be learned."""
-    picked = torch.randint(len(rows), (count,), generator=generator).tolist()
-    where = torch.rand(count, generator=generator).tolist()
-    crops = []
-    for row, position in zip(picked, where):
-        latent = packed[rows[row]]
+def check_scale(pool: Pool, normaliser: Normaliser) -> None:
+    """Stop before a long training on latents that are silent, broken, or of another codec than the normaliser.
+
+    Raises:
+        UnusableLatents: see :func:`train`.
+    """
+    latents = torch.cat([normaliser(pool[index]) for index in range(0, len(pool), max(1, len(pool) // 16))], dim=1)
+    mean, rms = latents.mean().item(), latents.square().mean().sqrt().item()
+    if not (abs(mean) < 1 and 0.1 < rms < 4):  # NaN fails, too
+        raise UnusableLatents(
+            f"the normalised latents have mean {mean:.2f} and RMS {rms:.2f}, which should be near 0 and 1. Silent or "
+            "broken clips, or the latents of another codec: look at data/mended.csv, then `dvc repro --force encode`."
+        )
+
+
+def advice(loss: float, label: str, params: Diffusion) -> str | None:
+    """What to change where a finished denoiser has learned too little to be of use, or None."""
+    if loss <= USEFUL_LOSS:
+        return None
+    return (
+        f"{label}: the diffusion loss ended at {loss:.2f}; above {USEFUL_LOSS} variations are mostly noise. Raise "
+        f"diffusion.steps (now {params.steps}), or set diffusion.init to shared."
+    )
+
+
+def _crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random crops `[count, C, frames]` and their classes `[count]`. Cropping is safe; stretching would be learned."""
+    members: dict[int, list[int]] = {}
+    for index, label in enumerate(pool.labels):
+        members.setdefault(label, []).append(index)
+    groups = list(members.values())
+    drawn, picked, where = torch.rand(3, count, generator=generator).tolist()
+    crops, labels = [], []
+    for of_classes, of_clips, position in zip(drawn, picked, where):
+        group = groups[int(of_classes * len(groups))]
+        index = group[int(of_clips * len(group))]
+        latent = pool[index]
         if latent.shape[1] < frames:
             latent = reflect(latent, frames)
         start = round(position * (latent.shape[1] - frames))
         crops.append(latent[:, start : start + frames])
-    return torch.stack(crops)
+        labels.append(pool.labels[index])
+    return torch.stack(crops), torch.tensor(labels)
 
 
 def _recent(losses: Sequence[float]) -> float:

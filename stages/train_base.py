@@ -1,0 +1,59 @@
+"""train_base: one class-conditioned denoiser of all training clips, where classes start from it or share it."""
+
+import json
+
+from dvclive import Live
+
+from counterpoise import catalog, checkpoint, params, runtime, splits
+from counterpoise.diffusion import networks, training
+from counterpoise.latents import Normaliser, Packed, Pool
+from stages import BASE, LATENTS, prune, run, working
+
+
+def main() -> None:
+    p = params.load()
+    prune(BASE, keep=[])
+    BASE.mkdir(parents=True, exist_ok=True)
+    if p.diffusion.mode == "per_class" and p.diffusion.init == "scratch":
+        print("every class learns from scratch: no base is needed")
+        return
+    device = runtime.setup(p.runtime)
+
+    # Every class's training clips
+    parts = []
+    for label in p.classes:
+        packed = Packed(LATENTS / f"{label}.safetensors")
+        partition = splits.partition(packed.clips, p.split, p.data)
+        splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
+        parts.append((packed, [row for row, part in enumerate(partition) if part == "train"]))
+    pool = Pool(parts)
+
+    # Train
+    key = checkpoint.key(
+        stage="train_base", latents=[catalog.sha256(LATENTS / f"{label}.safetensors") for label in p.classes],
+        seen=pool.clip_ids, diffusion=p.diffusion, runtime=p.runtime,
+    )
+    live = Live(str(BASE / "curve"), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+
+    def report(step: int, loss: float) -> None:
+        live.step = step
+        live.log_metric("loss", round(loss, 4))
+        live.make_summary()
+
+    with working(BASE, key) as folder, live:
+        normaliser = Normaliser.fit(pool)
+        network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(p.classes))
+        training.train(
+            network, pool, normaliser, p.diffusion.base_steps, p.diffusion, p.runtime, device,
+            checkpoint.Checkpoint(folder / "state.pt"), report, "base",
+        )
+
+        # Save
+        networks.save(network, BASE / "unet")
+        normaliser.save(BASE / "normaliser.safetensors")
+        seen = {"labels": list(p.classes), "clip_ids": pool.clip_ids}
+        (BASE / "seen.json").write_text(json.dumps(seen, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,125 @@
+"""The judge: what it learns, what it rejects, what it keeps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from counterpoise import judging
+from counterpoise.judging import Judge
+
+LABELS = ["bark", "howl", "sneeze"]
+
+
+def cloud(label, count, seed):
+    """Embeddings around the class's own place, `[count, 12]`."""
+    centre = np.eye(12)[LABELS.index(label)] * 6
+    return (centre + np.random.default_rng(seed).normal(size=(count, 12))).astype(np.float32)
+
+
+def table(clip_ids, labels):
+    """Clips of recordings of their own."""
+    return pd.DataFrame({"clip_id": clip_ids, "label": labels, "source_id": [f"from {c}" for c in clip_ids]})
+
+
+@pytest.fixture
+def judge():
+    embeddings = np.concatenate([cloud(label, 20, i) for i, label in enumerate(LABELS)])
+    clips = table([f"c{i}" for i in range(60)], np.repeat(LABELS, 20))
+    return Judge.fit(embeddings, clips, LABELS, "own cnn")
+
+
+def noise(count, level=0.1):
+    return level * torch.randn(count, 1, 800, generator=torch.Generator().manual_seed(0))
+
+
+def test_it_recognises_what_it_has_not_heard(judge):
+    for number, label in enumerate(LABELS):
+        probabilities = judge.probabilities(cloud(label, 50, 99))
+        assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+        assert (probabilities.argmax(axis=1) == number).mean() > 0.9
+
+
+def test_two_classes_have_two_probabilities():
+    embeddings = np.concatenate([cloud("bark", 9, 0), cloud("howl", 9, 1)])
+    clips = table([str(i) for i in range(18)], ["bark"] * 9 + ["howl"] * 9)
+    judge = Judge.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    probabilities = judge.probabilities(embeddings)
+    assert probabilities.shape == (18, 2) and (probabilities[:9, 0] > 0.5).all() and (probabilities[9:, 1] > 0.5).all()
+
+
+def test_a_dimension_that_never_moves_is_no_reason_for_nan():
+    embeddings = np.concatenate([cloud("bark", 9, 0), cloud("howl", 9, 1)])
+    embeddings[:, 5] = 3.0
+    clips = table([str(i) for i in range(18)], ["bark"] * 9 + ["howl"] * 9)
+    assert np.isfinite(Judge.fit(embeddings, clips, ["bark", "howl"], "x").probabilities(embeddings)).all()
+
+
+def test_it_comes_back_from_its_folder_and_the_bytes_repeat(judge, tmp_path):
+    judge.save(tmp_path / "a")
+    loaded = Judge.load(tmp_path / "a")
+    loaded.save(tmp_path / "b")
+    x = cloud("howl", 5, 3)
+    assert np.array_equal(loaded.probabilities(x), judge.probabilities(x)) and loaded.embedding == "own cnn"
+    assert loaded.reference("sneeze")[1].clip_id.tolist() == [f"c{i}" for i in range(40, 60)]
+    for name in ("judge.json", "judge.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_missing_judge_is_told(tmp_path):
+    with pytest.raises(judging.JudgeError, match="dvc repro train_judge"):
+        Judge.load(tmp_path)
+
+
+def test_each_fault_is_named(judge):
+    reference, clips = judge.reference("bark")
+    clip_ids = clips.clip_id.tolist()
+    embeddings = np.concatenate([cloud("bark", 3, 50), cloud("howl", 1, 51), reference[4:5] + 1e-3])
+    waves = noise(5)
+    waves[1] = 0
+    waves[2] = waves[2].sign()
+    said = judging.assess(judge, "bark", waves, embeddings)
+    assert said.reason.tolist() == ["", "silent", "clipped", "taken for howl", f"near copy of {clip_ids[4]}"]
+    assert said.nearest[4] == clip_ids[4] and said.recognised[3] == "howl"
+    assert said.probability[0] > said.probability[3]
+
+
+def test_a_copy_of_a_recording_is_one_although_another_clip_of_it_is_near():
+    embeddings = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
+    embeddings[1] = embeddings[0] + 0.1
+    clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
+    clips.loc[1, "source_id"] = clips.source_id[0]
+    judge = Judge.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    assert judging.assess(judge, "bark", noise(1), embeddings[:1] + 0.04).reason[0] == "near copy of c0"
+
+
+def candidates(rows):
+    return pd.DataFrame(rows, columns=["root_clip_id", "probability", "reason"])
+
+
+def test_each_root_keeps_its_best():
+    table = candidates([("a", 0.5, ""), ("b", 0.9, ""), ("a", 0.8, ""), ("b", 0.95, ""), ("a", 0.99, "silent")])
+    assert judging.choose(table, {"a": 1, "b": 1}).tolist() == [False, False, True, True, False]
+
+
+def test_where_a_root_has_too_few_good_ones_the_best_of_others_step_in():
+    table = candidates([("a", 0.5, "silent"), ("b", 0.9, ""), ("b", 0.6, ""), ("b", 0.7, ""), ("a", 0.9, "clipped")])
+    assert judging.choose(table, {"a": 1, "b": 1}).tolist() == [False, True, False, True, False]
+
+
+def test_rejected_ones_are_never_kept_and_the_summary_says_so():
+    table = candidates([("a", 0.5, "silent"), ("a", 0.9, "near copy of c3"), ("a", 0.6, "taken for howl"), ("b", 0.7, "")])
+    table["kept"] = judging.choose(table, {"a": 2, "b": 2})
+    assert table.kept.tolist() == [False, False, False, True]
+    line = judging.summary("bark", table, 4)
+    for part in ("kept 1 of 4", "1 near copies", "1 silent", "1 taken for another class", "4 were wanted", "generate.keep"):
+        assert part in line
+    assert "wanted" not in judging.summary("bark", table, 1)
+
+
+def test_a_model_that_makes_hardly_anything_of_its_class_stops_the_run():
+    table = candidates([("a", 0.5, "taken for howl")] * 19 + [("a", 0.9, "")])
+    with pytest.raises(judging.UselessModel, match="bark: kept 1 of 20 candidates, 19 taken.*generate.keep: all"):
+        judging.check_useful("bark", table)
+    judging.check_useful("bark", table.tail(10))
+    judging.check_useful("bark", table.head(0))
