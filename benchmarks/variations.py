@@ -2,13 +2,15 @@
 
     python -m benchmarks.variations FOLDER WEIGHTS [--folds 1 2] [--classes dog_bark …] [--clips N] [--work DIR]
                                     [--set diffusion.steps=600 …] [--strengths 1 2] [--starts own noise]
+                                    [--picture FILE]
 
-FOLDER has the layout of UrbanSound8K; WEIGHTS is anything that `yamnet.source` may be. Diffusion models see the clips of
-the first fold (the first N of each class in a random order), the filter's judge too. The judge of the table is logistic
+FOLDER has the layout of UrbanSound8K; WEIGHTS is anything that `yamnet.source` may be. Diffusion models see the clips
+of the first fold (the first N of each class in a random order), the filter's judge too. The judge of the table is logistic
 regression on AudioSet YAMNet embeddings of the second fold. Columns: recognised as its class; the same as a share of
 the round trip's rate; mean cosine to the clip that it started from; near copies of any training clip of the class, %;
 silent or clipped, %; KAD to the second fold's clips of the class; candidates that the filter kept, %. Parameters are
-those of params.yaml with the changes of `--set`. Models are kept in DIR and used again, whatever became of the code meanwhile.
+those of params.yaml with the changes of `--set`. Models are kept in DIR and used again, even if the
+code has changed since.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import hashlib
 import time
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import soundfile
@@ -85,7 +88,8 @@ class Bench:
                 network, pool, normaliser, steps, self.p.diffusion, self.p.runtime, self.device, state,
                 lambda step, loss: None, name,
             )
-            print(f"{name}: {steps} steps, loss {loss:.3f}, {(time.perf_counter() - start) / 60:.1f} minutes", flush=True)
+            minutes = (time.perf_counter() - start) / 60
+            print(f"{name}: {steps} steps, loss {loss:.3f}, {minutes:.1f} minutes", flush=True)
             networks.save(network, folder)
         return networks.load(folder).to(self.device)
 
@@ -187,6 +191,34 @@ class Bench:
         ]
 
 
+def picture(bench: Bench, labels: list[str], strengths: list[float], path: Path) -> None:
+    """A clip of each class beside its variations, all decoded and encoded again: what can be heard."""
+    figure, axes = plt.subplots(
+        len(labels), 2 + len(strengths), figsize=(3 * (2 + len(strengths)), 1.7 * len(labels)), squeeze=False,
+        sharex=True, sharey=True, layout="constrained",
+    )  # fmt: skip
+    mel = codecs.build(params.Codec(name="mel"), bench.device)
+    for label, row in zip(labels, axes):
+        first = bench.of(bench.seen, label).clip_id.iloc[0]
+        sounds = [audio.read(bench.seen.set_index("clip_id").path[first], RATE, 1)]
+        latent = Packed(bench.latents(label))[0]
+        sounds.append(bench.form(bench.codec.decode(latent[None])[0].cpu().numpy()))
+        for strength in strengths:
+            generate = bench.p.generate.model_copy(update={"start": "own", "strength": strength, "keep": "all"})
+            waves, lineage, _ = bench.vary(label, generate)
+            sounds.append(waves[lineage.root_clip_id.tolist().index(first)])
+        titles = ["source", "round trip", *(f"σ = {strength:g}" for strength in strengths)]
+        for axis, title, wave in zip(row, titles, sounds):
+            image = mel.encode(torch.from_numpy(wave)[None])[0].cpu()
+            top = image.max()
+            extent = (0, image.shape[1] * mel.hop / RATE, 0, len(image))
+            axis.imshow(image, origin="lower", aspect="auto", vmin=top - 9, vmax=top, cmap="magma", extent=extent)
+            axis.set_title(f"{label}: {title}" if title == "source" else title, fontsize=9)
+    figure.supxlabel("seconds")
+    figure.supylabel("mel band")
+    figure.savefig(path, dpi=80)
+
+
 def changed(values: dict, changes: list[str]) -> dict:
     """params.yaml's values with `section.key=value` put in."""
     for change in changes:
@@ -211,6 +243,7 @@ def main() -> None:
     parser.add_argument("--starts", nargs="+", default=["own", "noise"])
     parser.add_argument("--strengths", nargs="+", type=float, default=[])
     parser.add_argument("--no-anchors", action="store_true")
+    parser.add_argument("--picture", type=Path, help="draw spectrograms into this file and make no table")
     arguments = parser.parse_args()
 
     values = yaml.safe_load(Path("params.yaml").read_text())
@@ -218,6 +251,9 @@ def main() -> None:
     work = arguments.work / f"{arguments.folds[0]}-{arguments.clips}"
     (work / "latents").mkdir(parents=True, exist_ok=True)
     bench = Bench(p, arguments.folder, arguments.weights, arguments.folds, arguments.clips, work)
+    if arguments.picture:
+        picture(bench, arguments.classes, arguments.strengths or [p.generate.strength], arguments.picture)
+        return
     rows = []
     for label in arguments.classes:
         first = [] if arguments.no_anchors else bench.anchors(label)

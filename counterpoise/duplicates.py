@@ -242,7 +242,7 @@ def _changes(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray) -> np.nd
 
 
 def _common(pairs: pd.DataFrame, words: np.ndarray, start: np.ndarray) -> Iterator[tuple]:
-    """Batch by batch: which pairs, the words of both where they overlap, pair after pair, and where each pair begins."""
+    """Batch by batch: which pairs, the words of both where they overlap, pair after pair, and where each begins."""
     a, b, offset, overlap = (pairs[column].to_numpy() for column in ("a", "b", "offset", "overlap"))
     first_of_a, first_of_b = start[a] + np.maximum(0, offset), start[b] + np.maximum(0, -offset)
     for batch in _portions(overlap, BATCH):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, StringConstraints, ValidationError
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -96,7 +96,7 @@ class EncodecCodec(Section):
 
     checkpoint: str | None = None  # a local .th file; null downloads the official one once, by checksum
     requantise: PositiveFloat | None = None  # kbit/s; null decodes the latents as they are
-    chunk_seconds: PositiveFloat = 5.0  # longer audio is encoded piece by piece
+    chunk_seconds: PositiveFloat = 5.0  # longer audio is coded piece by piece; at 48 kHz only its quantiser
 
 
 class Codec(Section):
@@ -142,6 +142,13 @@ class Generate(Section):
     candidates: Annotated[float, Field(ge=1, le=20)] = 1.5  # keep: best, made for each variation that is wanted
     batch_size: PositiveInt = 16
     seed: int = 0
+
+    @field_validator("strength")
+    @classmethod
+    def _from_low_to_high(cls, strength: float | list[float]) -> float | list[float]:
+        if isinstance(strength, list) and strength[0] > strength[1]:
+            raise ValueError("a range goes from the lower strength to the higher")
+        return strength
 
 
 class Aug(Section):

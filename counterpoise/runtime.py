@@ -6,19 +6,22 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from counterpoise import CounterpoiseError
 from counterpoise.params import Runtime
+
+if TYPE_CHECKING:  # half a gigabyte that stages without a network have no use for
+    import torch
 
 
 class RuntimeUnavailable(CounterpoiseError):
     """The machine cannot do what was asked, or is doing it already."""
 
 
-def setup(runtime: Runtime) -> torch.device:
+def setup(runtime: Runtime) -> "torch.device":
     """Fix thread counts and deterministic kernels, and choose the device.
 
     The number of threads is a parameter because the order of floating-point sums depends on it.
@@ -26,6 +29,8 @@ def setup(runtime: Runtime) -> torch.device:
     Raises:
         RuntimeUnavailable: the asked device is not on this machine.
     """
+    import torch
+
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS sums in any order
     torch.set_num_threads(runtime.threads)
     threadpool_limits(runtime.threads)
@@ -40,7 +45,7 @@ def setup(runtime: Runtime) -> torch.device:
     return torch.device(runtime.device)
 
 
-def autocast(runtime: Runtime, device: torch.device, amx: bool = False) -> torch.autocast:
+def autocast(runtime: Runtime, device: "torch.device", amx: bool = False) -> "torch.autocast":
     """Mixed precision for a forward pass.
 
     Args:
@@ -48,6 +53,8 @@ def autocast(runtime: Runtime, device: torch.device, amx: bool = False) -> torch
         device: where the pass runs.
         amx: `auto` means bfloat16 on CPUs with AMX tiles, too. Wide convolutions gain by it.
     """
+    import torch
+
     if runtime.precision != "auto":
         enabled = runtime.precision == "bf16"
     elif device.type == "cuda":

@@ -66,6 +66,14 @@ def cache(name: str) -> Path:
     return Path(command.stdout.strip()) / name
 
 
+def nothing(folder: Path, why: str) -> None:
+    """Leave an output that says why there is nothing in it; DVC warns of empty folders."""
+    prune(folder, keep=[])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "nothing.txt").write_text(why + "\n")
+    print(why)
+
+
 def prune(folder: Path, keep: Collection[str]) -> None:
     """Delete the outputs of what is no longer in params.yaml: DVC leaves them behind."""
     for child in folder.iterdir() if folder.is_dir() else ():

@@ -1,19 +1,17 @@
-"""pretrained: the YAMNet that Google trained on AudioSet, where a parameter asks for it; otherwise an empty folder."""
+"""pretrained: the YAMNet that Google trained on AudioSet, where a parameter asks for it, and otherwise nothing."""
 
 from counterpoise import params
 from counterpoise.classifiers import audioset
-from stages import PRETRAINED, prune, run
+from stages import PRETRAINED, nothing, prune, run
 
 
 def main() -> None:
     p = params.load()
-    PRETRAINED.parent.mkdir(parents=True, exist_ok=True)
+    if p.judge.embedding == "own" and (p.classifier.init == "scratch" or "yamnet" not in p.models):
+        return nothing(PRETRAINED.parent, "no parameter asks for AudioSet's weights")
     prune(PRETRAINED.parent, keep=[])
-    if p.judge.embedding == "audioset" or (p.classifier.init == "audioset" and "yamnet" in p.models):
-        print(f"converting {p.yamnet.source}", flush=True)
-        audioset.convert(p.yamnet.source, PRETRAINED)
-    else:
-        print("no parameter asks for AudioSet's weights")
+    print(f"converting {p.yamnet.source}", flush=True)
+    audioset.convert(p.yamnet.source, PRETRAINED)
 
 
 if __name__ == "__main__":

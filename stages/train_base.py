@@ -7,16 +7,14 @@ from dvclive import Live
 from counterpoise import catalog, checkpoint, params, runtime, splits
 from counterpoise.diffusion import networks, training
 from counterpoise.latents import Normaliser, Packed, Pool
-from stages import BASE, LATENTS, prune, run, working
+from stages import BASE, LATENTS, nothing, prune, run, working
 
 
 def main() -> None:
     p = params.load()
-    prune(BASE, keep=[])
-    BASE.mkdir(parents=True, exist_ok=True)
     if p.diffusion.mode == "per_class" and p.diffusion.init == "scratch":
-        print("every class learns from scratch: no base is needed")
-        return
+        return nothing(BASE, "every class learns from scratch: no base is needed")
+    prune(BASE, keep=[])
     device = runtime.setup(p.runtime)
 
     # Every class's training clips

@@ -10,16 +10,15 @@ from counterpoise import audio, catalog, checkpoint, classifiers, params, runtim
 from counterpoise.classifiers import training
 from counterpoise.classifiers.embedder import Embedder
 from counterpoise.judging import Judge
-from stages import CLIPS, JUDGE, PRETRAINED, prune, run, working
+from stages import CLIPS, JUDGE, PRETRAINED, nothing, prune, run, working
 
 
 def main() -> None:
     p = params.load()
+    if p.generate.keep == "all":
+        return nothing(JUDGE, "every variation is kept: no judge is needed")
     prune(JUDGE, keep=[])
     JUDGE.mkdir(parents=True, exist_ok=True)
-    if p.generate.keep == "all":
-        print("every variation is kept: no judge is needed")
-        return
     device = runtime.setup(p.runtime)
     labels = list(p.classes)
 

@@ -120,3 +120,11 @@ def test_a_missing_file_is_named_with_the_way_back(tmp_path):
     text = message(path)
     assert str(path) in text and "missing" in text and "git checkout" in text
     assert issubclass(params.ParamsError, CounterpoiseError)
+
+
+def test_a_strength_is_a_value_or_a_rising_range():
+    assert params.Generate(strength=2).strength == 2.0
+    assert params.Generate(strength=[0.5, 2]).strength == [0.5, 2.0]
+    for wrong in ([2, 0.5], [1], [1, 2, 3], 0, [0, 1]):
+        with pytest.raises(ValueError, match="strength"):
+            params.Generate(strength=wrong)

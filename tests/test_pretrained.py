@@ -32,9 +32,9 @@ def workspace(tmp_path, monkeypatch):
     return run
 
 
-def test_without_need_the_folder_is_empty_and_no_source_is_looked_for(workspace):
-    assert workspace(yamnet={"source": "nowhere"}) == []
-    assert workspace(classifier={"init": "audioset"}, models=["cnn"]) == []
+def test_without_need_the_folder_says_so_and_no_source_is_looked_for(workspace):
+    assert workspace(yamnet={"source": "nowhere"}) == ["nothing.txt"]
+    assert workspace(classifier={"init": "audioset"}, models=["cnn"]) == ["nothing.txt"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_weights_are_converted_where_a_parameter_asks_for_them(workspace, tmp_pa
     source = random_yamnet.write(tmp_path / "converted.safetensors")
     assert workspace(yamnet={"source": str(source)}, **needs) == ["yamnet.safetensors"]
     load_audioset(stages.PRETRAINED)
-    assert workspace(judge={"embedding": "own"}, classifier={"init": "scratch"}) == []  # nothing stale is left
+    # Nothing stale is left
+    assert workspace(judge={"embedding": "own"}, classifier={"init": "scratch"}) == ["nothing.txt"]
 
 
 def test_a_missing_source_stops_the_stage(workspace):

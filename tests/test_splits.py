@@ -176,7 +176,7 @@ def variations(real, n=12):
     """Two variations of each of the first n / 2 training clips."""
     roots = real[real.partition == "train"].head(n // 2)
     rows = [
-        (f"{r.clip_id}~{k}", f"/made/{r.clip_id}~{k}.flac", r.label, "own", r.clip_id, "", r.source_id, r.fold, k, 1.0, "m")
+        (f"{r.clip_id}~{k}", f"/{r.clip_id}~{k}.flac", r.label, "own", r.clip_id, "", r.source_id, r.fold, k, 1.0, "m")
         for r in roots.itertuples()
         for k in range(2)
     ]

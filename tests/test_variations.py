@@ -28,7 +28,8 @@ def test_every_clip_once_before_any_clip_twice(training):
     assert sorted(made.root_clip_id.head(3)) == ["b0", "b1", "b2"] and len(made) == 5
     assert made.root_clip_id.value_counts().max() == 2
     assert made.clip_id.is_unique and made.seed.is_unique
-    assert list(made.columns) == list(catalog.LINEAGE) and (made.label == "bark").all() and (made.other_clip_id == "").all()
+    assert list(made.columns) == list(catalog.LINEAGE)
+    assert (made.label == "bark").all() and (made.other_clip_id == "").all()
     sources = training.set_index("clip_id").source_id
     assert made.source_id.tolist() == sources[made.root_clip_id].tolist()
 
@@ -57,7 +58,8 @@ def test_the_only_clip_of_a_class_is_blended_with_nothing(training):
 
 def test_a_cross_starts_from_other_classes_and_names_them(training):
     made = lineage(training, 6, start="cross")
-    assert set(made.root_clip_id) == {"h0", "h1", "h2", "h3"} and (made.label == "bark").all() and (made.fold == 2).all()
+    assert set(made.root_clip_id) == {"h0", "h1", "h2", "h3"}
+    assert (made.label == "bark").all() and (made.fold == 2).all()
     assert set(lineage(training, 3, label="howl", start="cross").clip_id).isdisjoint(made.clip_id)
 
 

@@ -207,7 +207,7 @@ def _size(path: Path) -> int:
 
 
 def _asked(error: Exception) -> float:
-    """The seconds that a busy server asks to wait (`Retry-After`, RFC 9110, section 10.2.3); 0 where it asks nothing."""
+    """The seconds that a busy server asks to wait (`Retry-After`, RFC 9110, section 10.2.3); 0 if it does not."""
     if not isinstance(error, requests.HTTPError) or error.response.status_code not in (429, 503):
         return 0.0
     asked = error.response.headers.get("Retry-After", "").strip()
