@@ -14,7 +14,7 @@ from counterpoise.params import Generate, Runtime
 from counterpoise.runtime import autocast, seed_for
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
-LEVELS = 8  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
+LEVELS = 4  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
 BLEND = (0.35, 0.65)  # share of the root in a blend
 
 Schedule = EDMEulerScheduler | EDMDPMSolverMultistepScheduler
