@@ -16,7 +16,10 @@ from counterpoise import CounterpoiseError
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Arm = Literal["none", "class_weights", "diffusion"]
+Arm = Literal[
+    "none", "class_weights", "oversample", "undersample", "mixup",
+    "classic", "roundtrip", "diffusion", "diffusion_classic",
+]  # fmt: skip
 Model = Literal["cnn", "yamnet"]
 CodecName = Literal["mel", "encodec_24khz", "encodec_48khz"]
 
@@ -29,6 +32,13 @@ class Section(BaseModel):
     """One section of params.yaml: unknown keys are errors, values never change after parsing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Scarce(Section):
+    """Classes made rare on purpose, all by one number, so that `dvc exp run --queue` can sweep it."""
+
+    classes: list[Slug] = []
+    limit: PositiveInt | None = None  # training units of each of them, in `data.limit_unit`; null leaves them whole
 
 
 class Data(Section):
@@ -52,6 +62,12 @@ class Data(Section):
     min_recordings: Annotated[int, Field(ge=1)] = 2  # fewer training recordings of a class than this is an error
     limit: dict[Slug, PositiveInt] = {}  # at most so many *training* units of a class
     limit_unit: Literal["recordings", "clips"] = "recordings"
+    scarce: Scarce = Scarce()  # goes before `limit`
+
+    def limits(self) -> dict[str, int]:
+        """At most so many training units of a class, from `limit` and `scarce`."""
+        scarce = {} if self.scarce.limit is None else dict.fromkeys(self.scarce.classes, self.scarce.limit)
+        return {**self.limit, **scarce}
 
 
 class ClassInfo(Section):
@@ -156,6 +172,10 @@ class Aug(Section):
 
     factor: Annotated[float, Field(ge=0)]  # synthetic clips per original, at most
     per_class: dict[Slug, Annotated[float, Field(ge=0)]] = {}
+    warn_above: PositiveFloat = 5.0  # a class with more variations of each real clip than this brings a warning
+    # share of the real clips, of every class, that go through the codec in arms with decoded variations: then the
+    # codec's traces tell nothing of the class
+    real_through_codec: Fraction = 0.0
 
 
 class Features(Section):
@@ -182,6 +202,7 @@ class Classifier(Section):
     init: Literal["scratch", "audioset"] = "scratch"  # of the yamnet
     body: Literal["finetune", "frozen"] = "finetune"  # with init: audioset, whether YAMNet's body learns, too
     body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1  # its learning rate, as a share of the head's
+    mixup_alpha: PositiveFloat = 0.2  # of the arm `mixup`: shares are drawn from Beta(alpha, alpha)
     yamnet_patches: PositiveInt = 1  # 0.96 s patches drawn from each clip in a training step; scoring uses all
 
 
@@ -199,6 +220,14 @@ class Judge(Section):
     steps: PositiveInt = 600  # of that CNN
     batch_size: PositiveInt = 16
     learning_rate: PositiveFloat = 2e-3
+    seed: int = 0
+
+
+class Evaluation(Section):
+    """How sure the answer is: a bootstrap over test recordings and seeds."""
+
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95  # of the intervals
     seed: int = 0
 
 
@@ -228,6 +257,7 @@ class Params(Section):
     classifier: Classifier
     yamnet: Yamnet = Yamnet()
     judge: Judge = Judge()
+    evaluation: Evaluation = Evaluation()
     runtime: Runtime
 
     @model_validator(mode="after")
@@ -239,7 +269,11 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _only_known_classes(self) -> "Params":
-        for where, keys in (("data.limit", self.data.limit), ("aug.per_class", self.aug.per_class)):
+        for where, keys in (
+            ("data.limit", self.data.limit),
+            ("data.scarce.classes", self.data.scarce.classes),
+            ("aug.per_class", self.aug.per_class),
+        ):
             for key in keys:
                 if key not in self.classes:
                     raise ValueError(f"{where} names the class {key!r}; the classes are {', '.join(self.classes)}")

@@ -57,7 +57,7 @@ def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
     test = (clips.fold == split.test_fold).to_numpy()
     partitions = np.select([test, validation], ["test", "val"], default="train").astype(object)
     turns_of = _recording_turns if data.limit_unit == "recordings" else _clip_turns
-    for label, allowed in data.limit.items():
+    for label, allowed in data.limits().items():
         training = (clips.label == label).to_numpy() & (partitions == "train")
         turns = turns_of(clips[training], split.seed)
         partitions[training] = np.where(turns < allowed, "train", "unused")
