@@ -1,21 +1,23 @@
 """How good are the variations? Real recordings of one fold are varied, and judged by who knows another fold only.
 
     python -m benchmarks.variations FOLDER WEIGHTS [--folds 1 2] [--classes dog_bark …] [--clips N] [--work DIR]
-                                    [--set diffusion.steps=600 …] [--strengths 1 2] [--starts own noise]
-                                    [--picture FILE]
+                                    [--set diffusion.steps=600 …] [--vary strength=1 strength=4,steps=8 start=noise]
+                                    [--picture FILE] [--curves FILE]
 
 FOLDER has the layout of UrbanSound8K; WEIGHTS is anything that `yamnet.source` may be. Diffusion models see the clips
-of the first fold (the first N of each class in a random order), the filter's judge too. The judge of the table is logistic
-regression on AudioSet YAMNet embeddings of the second fold. Columns: recognised as its class; the same as a share of
-the round trip's rate; mean cosine to the clip that it started from; near copies of any training clip of the class, %;
-silent or clipped, %; KAD to the second fold's clips of the class; candidates that the filter kept, %. Parameters are
-those of params.yaml with the changes of `--set`. Models are kept in DIR and used again, even if the
-code has changed since.
+of the first fold (the first N of each class in a random order), the filter's judge too. The judge of the table is
+logistic regression on AudioSet YAMNet embeddings of the second fold. Columns: recognised as its class; the same as a
+share of the round trip's rate; mean cosine to the clip that it started from; near copies of any training clip of the
+class, %; silent or clipped, %; KAD to the second fold's clips of the class; candidates that the filter accepted, %.
+Parameters are those of params.yaml with the changes of `--set`, and of each `--vary` for the section `generate` (a range
+is written [1:5]). Models are kept in DIR and used again, even if the code has changed since.
 """
 
 import argparse
+import copy
 import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -31,11 +33,16 @@ from counterpoise import (
 )  # fmt: skip
 from counterpoise.classifiers import audioset
 from counterpoise.classifiers.embedder import Embedder
-from counterpoise.diffusion import networks, sampling, training
+from counterpoise.diffusion import networks, training
+from counterpoise.diffusion.model import Model
 from counterpoise.judging import Judge
-from counterpoise.latents import Normaliser, Packed, Pool
+from counterpoise.latents import Normaliser, Packed, Pool, Shelf
 
 RATE = 16000  # Hz, in which sounds are judged
+LEARNED = {  # what a network's weights depend on
+    "mode", "init", "base_steps", "batch_size", "crop_frames", "widths", "layers", "attention", "learning_rate",
+    "warmup_steps", "ema_decay", "noise_mean", "noise_std", "seed",
+}  # fmt: skip
 
 
 class Bench:
@@ -43,6 +50,7 @@ class Bench:
 
     def __init__(self, p: params.Params, folder: Path, weights: str, folds: list[int], clips: int, work: Path) -> None:
         self.p, self.work, self.device = p, work, runtime.setup(p.runtime)
+        self.curve: list[dict] | None = None  # a list to measure on the way, when networks are trained
         examples, fold, self.labels = read(folder, folds)
         examples["fold"] = fold
         examples["seconds"] = [soundfile.info(path).duration for path in examples.path]
@@ -76,79 +84,90 @@ class Bench:
     def embed(self, waves: list[np.ndarray]) -> np.ndarray:
         return np.stack([self.embedder.embed(torch.from_numpy(wave)[None], RATE)[0].numpy() for wave in waves])
 
-    def trained(self, name: str, network, pool: Pool, normaliser: Normaliser, steps: int) -> networks.Denoiser:
-        """The network, trained now or in an earlier run."""
-        determinants = f"{steps} {self.p.diffusion!r} {pool.clip_ids}"
-        key = hashlib.sha256(determinants.encode()).hexdigest()[:12]
+    def trained(self, name: str, network: networks.Denoiser, pool: Pool, normaliser: Normaliser, steps: int) -> Path:
+        """The folder of a network and of what it was early in its training, trained now or in an earlier run."""
+        learned = self.p.diffusion.model_dump(include=LEARNED)
+        key = hashlib.sha256(f"{steps} {learned} {pool.clip_ids}".encode()).hexdigest()[:12]
         folder = self.work / "models" / f"{name}-{key}"
         if not folder.exists():
             start = time.perf_counter()
             state = checkpoint.Checkpoint(self.work / "unfinished" / f"{name}-{key}.pt")
-            loss = training.train(
+            trained = training.train(
                 network, pool, normaliser, steps, self.p.diffusion, self.p.runtime, self.device, state,
-                lambda step, loss: None, name,
-            )
+                lambda step, loss: None, name, self.rehearse(name, network, normaliser, start) if self.curve else None,
+            )  # fmt: skip
             minutes = (time.perf_counter() - start) / 60
-            print(f"{name}: {steps} steps, loss {loss:.3f}, {minutes:.1f} minutes", flush=True)
-            networks.save(network, folder)
-        return networks.load(folder).to(self.device)
+            print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
+            networks.save(network, folder / "unet")
+            network.load_state_dict(trained.early)
+            networks.save(network, folder / "early")
+        return folder
 
-    def model(self, label: str) -> tuple[networks.Denoiser, Normaliser]:
+    def model(self, label: str) -> Model:
         """As the stages train_base and train_diffusion make it."""
         d = self.p.diffusion
-        own, everything = self.pool([label]), self.pool(self.labels)
+        own, everything, picture = self.pool([label]), self.pool(self.labels), self.p.codec.name == "mel"
+        steps, index = d.budget(len(own)), self.labels.index(label)
         if d.mode == "per_class" and d.init == "scratch":
             normaliser = Normaliser.fit(own)
-            network = networks.build(d, own.channels, self.p.codec.name == "mel", d.seed)
+            folder = self.trained(label, networks.build(d, own.channels, picture, d.seed), own, normaliser, steps)
+            weak = networks.load(folder / "early")
         else:
             normaliser = Normaliser.fit(everything)
-            fresh = networks.build(d, own.channels, self.p.codec.name == "mel", d.seed, len(self.labels))
-            base = self.trained("base", fresh, everything, normaliser, d.base_steps)
-            network = networks.specialise(base, self.labels.index(label))
-        if d.mode == "per_class":
-            network = self.trained(label, network, own, normaliser, d.steps)
-        return network, normaliser
+            fresh = networks.build(d, own.channels, picture, d.seed, len(self.labels))
+            folder = self.trained("base", fresh, everything, normaliser, d.base_steps)
+            alone = d.mode == "per_class"
+            weak = networks.specialise(networks.load(folder / ("unet" if alone else "early")), index)
+            if alone:
+                base = networks.specialise(networks.load(folder / "unet"), index)
+                folder = self.trained(label, base, own, normaliser, steps)
+        network = networks.load(folder / "unet")
+        return Model(networks.specialise(network, index).to(self.device), weak.to(self.device), normaliser)
+
+    def rehearse(
+        self, label: str, network: networks.Denoiser, normaliser: Normaliser, start: float
+    ) -> Callable[[int], float] | None:
+        """Prints, while a class is trained, how good its variations are by now; never ends the training."""
+        if label not in self.labels:
+            return None
+        generate = self.p.generate.model_copy(update={"keep": "all"})
+        listening = 0.0
+
+        def rehearsed(step: int) -> float:
+            nonlocal listening
+            began = time.perf_counter()
+            waves, lineage, _ = self.sample(label, Model(copy.deepcopy(network), None, normaliser), generate)
+            row = self.row(f"{step} steps", label, waves, lineage.root_clip_id.tolist())
+            row["minutes"] = (began - start - listening) / 60
+            self.curve.append(row | {"step": step})
+            listening += time.perf_counter() - began
+            print({name: round(value, 2) for name, value in row.items() if isinstance(value, float)}, flush=True)
+            return -step
+
+        return rehearsed
 
     def vary(self, label: str, generate: params.Generate) -> tuple[list[np.ndarray], pd.DataFrame, float]:
-        """One variation of each clip; the sounds, their lineage, and the share of candidates that were kept."""
-        network, normaliser = self.model(label)
-        sampling.scheduler(normaliser.sigma_data).save_pretrained(self.work / "scheduler")
+        """One variation of each clip; the sounds, their lineage, and the share of candidates that were accepted."""
+        return self.sample(label, self.model(label), generate)
+
+    def sample(
+        self, label: str, model: Model, generate: params.Generate
+    ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
+        """The same with a model at hand; sets `speed`, sound made and decoded over time, as times real time."""
         shares = variations.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
         amounts = variations.candidates(shares, generate)
         lineage = variations.lineage(self.seen, label, amounts, generate, Path(), Path())
-        parents = {
-            clip_id: (part, row)
-            for part in (Packed(self.latents(name)) for name in self.labels)
-            for row, clip_id in enumerate(part.clips.clip_id)
-        }
-        latent = {c: parents[c][0][parents[c][1]] for c in {*lineage.root_clip_id, *lineage.other_clip_id} - {""}}
-        frames = [latent[root].shape[1] for root in lineage.root_clip_id]
-        made: dict[int, np.ndarray] = {}
+        shelf = Shelf([Packed(self.latents(name)) for name in self.labels])
         start = time.perf_counter()
-        for batch in sampling.batches(frames, lineage.strength.tolist(), network.frame_multiple, generate.batch_size):
-            rows = lineage.iloc[batch]
-            sources = [
-                sampling.blend(latent[r.root_clip_id], latent[r.other_clip_id], r.seed) if r.other_clip_id
-                else latent[r.root_clip_id]
-                for r in rows.itertuples()
-            ]
-            schedule = sampling.load_scheduler(self.work / "scheduler", generate.solver, rows.strength.iloc[0])
-            varied = sampling.vary(
-                network, normaliser, schedule, sources, rows.seed.tolist(), generate, self.p.runtime, self.device
-            )
-            for index, wave, source in zip(batch, self.codec.decode(varied).cpu().numpy(), sources):
-                made[index] = self.form(wave[:, : source.shape[1] * self.codec.hop])
-        seconds = sum(wave.shape[1] for wave in made.values()) / RATE
-        self.speed = seconds / (time.perf_counter() - start)
-        waves = [made[index] for index in range(len(lineage))]
+        made = dict(variations.make(model, lineage, shelf, self.codec, generate, self.p.runtime, self.device))
+        took = time.perf_counter() - start
+        self.speed = sum(wave.shape[1] for wave in made.values()) / self.codec.sample_rate / took
+        waves = [self.form(made[clip_id]) for clip_id in lineage.clip_id]
         if generate.keep == "all":
             return waves, lineage, 1.0
-        embedded = self.embed(waves)
-        said = pd.concat([
-            judging.assess(self.filter, label, torch.from_numpy(wave)[None], one[None])
-            for wave, one in zip(waves, embedded)
-        ], ignore_index=True)  # fmt: skip
-        kept = judging.choose(pd.concat([lineage.root_clip_id, said], axis=1), shares)
+        said, embedded = judging.hear(self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE))
+        said["root_clip_id"] = lineage.root_clip_id
+        kept = judging.choose(self.filter, label, said, embedded, shares)
         chosen = [wave for wave, keep in zip(waves, kept) if keep]
         return chosen, lineage[kept].reset_index(drop=True), float((said.reason == "").mean())
 
@@ -191,10 +210,10 @@ class Bench:
         ]
 
 
-def picture(bench: Bench, labels: list[str], strengths: list[float], path: Path) -> None:
+def picture(bench: Bench, labels: list[str], settings: dict[str, params.Generate], path: Path) -> None:
     """A clip of each class beside its variations, all decoded and encoded again: what can be heard."""
     figure, axes = plt.subplots(
-        len(labels), 2 + len(strengths), figsize=(3 * (2 + len(strengths)), 1.7 * len(labels)), squeeze=False,
+        len(labels), 2 + len(settings), figsize=(3 * (2 + len(settings)), 1.7 * len(labels)), squeeze=False,
         sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
     mel = codecs.build(params.Codec(name="mel"), bench.device)
@@ -203,11 +222,10 @@ def picture(bench: Bench, labels: list[str], strengths: list[float], path: Path)
         sounds = [audio.read(bench.seen.set_index("clip_id").path[first], RATE, 1)]
         latent = Packed(bench.latents(label))[0]
         sounds.append(bench.form(bench.codec.decode(latent[None])[0].cpu().numpy()))
-        for strength in strengths:
-            generate = bench.p.generate.model_copy(update={"start": "own", "strength": strength, "keep": "all"})
-            waves, lineage, _ = bench.vary(label, generate)
+        for generate in settings.values():
+            waves, lineage, _ = bench.vary(label, generate.model_copy(update={"keep": "all"}))
             sounds.append(waves[lineage.root_clip_id.tolist().index(first)])
-        titles = ["source", "round trip", *(f"σ = {strength:g}" for strength in strengths)]
+        titles = ["source", "round trip", *settings]
         for axis, title, wave in zip(row, titles, sounds):
             image = mel.encode(torch.from_numpy(wave)[None])[0].cpu()
             top = image.max()
@@ -217,6 +235,22 @@ def picture(bench: Bench, labels: list[str], strengths: list[float], path: Path)
     figure.supxlabel("seconds")
     figure.supylabel("mel band")
     figure.savefig(path, dpi=80)
+
+
+def curves(bench: Bench, labels: list[str], path: Path) -> None:
+    """Train each class anew, measure on the way, and draw what loss, recognition and KAD do with the minutes."""
+    bench.curve = []
+    for label in labels:
+        bench.model(label)
+    table = pd.DataFrame(bench.curve)
+    table.drop(columns=["what", "kept %"]).to_csv(path.with_suffix(".csv"), index=False, float_format="%.4g")
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    for axis, measure in zip(axes, ("recognised", "cosine", "KAD")):
+        for label, line in table.groupby("class", sort=False):
+            axis.plot(line.minutes, line[measure], marker="o", markersize=3, label=label)
+        axis.set(xlabel="minutes of the class's training", title=measure)
+    axes[0].legend(fontsize=7, frameon=False)
+    figure.savefig(path, dpi=100)
 
 
 def changed(values: dict, changes: list[str]) -> dict:
@@ -240,10 +274,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1000)
     parser.add_argument("--work", type=Path, default=Path("/tmp/counterpoise-variations"))
     parser.add_argument("--set", nargs="+", default=[], dest="changes")
-    parser.add_argument("--starts", nargs="+", default=["own", "noise"])
-    parser.add_argument("--strengths", nargs="+", type=float, default=[])
+    parser.add_argument("--vary", nargs="+", default=[""], help="settings of generate, e.g. strength=1,steps=8")
     parser.add_argument("--no-anchors", action="store_true")
     parser.add_argument("--picture", type=Path, help="draw spectrograms into this file and make no table")
+    parser.add_argument("--curves", type=Path, help="train, measuring on the way, into this picture and a table")
     arguments = parser.parse_args()
 
     values = yaml.safe_load(Path("params.yaml").read_text())
@@ -251,25 +285,32 @@ def main() -> None:
     work = arguments.work / f"{arguments.folds[0]}-{arguments.clips}"
     (work / "latents").mkdir(parents=True, exist_ok=True)
     bench = Bench(p, arguments.folder, arguments.weights, arguments.folds, arguments.clips, work)
+    settings = {name: settled(p.generate, name) for name in arguments.vary}
     if arguments.picture:
-        picture(bench, arguments.classes, arguments.strengths or [p.generate.strength], arguments.picture)
-        return
+        return picture(bench, arguments.classes, settings, arguments.picture)
+    if arguments.curves:
+        return curves(bench, arguments.classes, arguments.curves)
     rows = []
     for label in arguments.classes:
-        first = [] if arguments.no_anchors else bench.anchors(label)
-        ceiling = first[1]["recognised"] if first else np.nan
-        for start in arguments.starts:
-            for strength in (arguments.strengths or [p.generate.strength]) if start != "noise" else [0.0]:
-                generate = p.generate.model_copy(update={"start": start, "strength": strength})
-                waves, lineage, kept = bench.vary(label, generate)
-                name = start if start == "noise" else f"{start}, σ {strength}"
-                first.append(bench.row(name, label, waves, lineage.root_clip_id.tolist(), kept))
-        for row in first:
+        own = [] if arguments.no_anchors else bench.anchors(label)
+        ceiling = own[1]["recognised"] if own else np.nan
+        for name, generate in settings.items():
+            waves, lineage, kept = bench.vary(label, generate)
+            row = bench.row(name or "default", label, waves, lineage.root_clip_id.tolist(), kept)
+            own.append(row | {"x real time": bench.speed})
+        for row in own:
             row["of round trip"] = row.get("recognised", 0) / ceiling
-        rows += first
-        print(pd.DataFrame(first).round(2).to_string(index=False), f"\n  {bench.speed:.1f} times real time", flush=True)
-    print("\nmean over classes")
+        rows += own
+        print(pd.DataFrame(own).round(2).to_string(index=False), "\n", flush=True)
+    print("mean over classes")
     print(pd.DataFrame(rows).drop(columns="class").groupby("what", sort=False).mean().round(3).to_string())
+
+
+def settled(generate: params.Generate, settings: str) -> params.Generate:
+    """The section `generate` with "key=value,key=value" put in."""
+    pairs = (pair.split("=") for pair in settings.split(",") if pair)
+    values = {key: yaml.safe_load(value.replace(":", ",")) for key, value in pairs}
+    return params.Generate.model_validate(generate.model_dump() | values)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,8 @@ class MelSpectrogram(nn.Module):
     def __init__(self, features: Features, sample_rate: int) -> None:
         super().__init__()
         self.n_fft, self.hop = features.n_fft, features.hop
-        self.power = torchaudio.transforms.MelSpectrogram(
-            sample_rate, n_fft=features.n_fft, hop_length=features.hop, n_mels=features.n_mels
-        )
+        self.spectrum = torchaudio.transforms.Spectrogram(features.n_fft, hop_length=features.hop, power=None)
+        self.mel = torchaudio.transforms.MelScale(features.n_mels, sample_rate, n_stft=features.n_fft // 2 + 1)
         self.decibels = torchaudio.transforms.AmplitudeToDB("power", top_db=features.top_db)
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -52,7 +51,9 @@ class MelSpectrogram(nn.Module):
                 f"features.hop {self.hop}: lower these, or raise audio.seconds"
             )
         with torch.autocast(wave.device.type, enabled=False):  # sums of powers need float32
-            spectrogram = self.decibels(self.power(wave.float()))
+            spectrum = self.spectrum(wave.float())
+            power = spectrum.real.square() + spectrum.imag.square()  # |z|^2 by way of |z| takes four times as long
+            spectrogram = self.decibels(self.mel(power))
         spectrogram = spectrogram[..., : samples // self.hop]  # a frame a hop: the last one is half padding
         return (spectrogram - spectrogram.mean(dim=(1, 2, 3), keepdim=True)) / 20
 

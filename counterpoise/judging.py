@@ -1,15 +1,17 @@
 """Who recognises a generated sound, and which candidates are kept. The judge has heard training clips and no others."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from safetensors.numpy import load_file, save_file
+from scipy.spatial.distance import pdist
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
+from tqdm import tqdm
 
 from counterpoise import CounterpoiseError, catalog, quality
 
@@ -124,22 +126,65 @@ def assess(judge: Judge, label: str, waves: Tensor, embeddings: np.ndarray) -> p
     }).astype(VERDICT)
 
 
-def choose(candidates: pd.DataFrame, wanted: dict[str, int]) -> pd.Series:
-    """Which candidates are kept: of each root its best, and where a root has too few good ones, the best that are left.
+def hear(
+    judge: Judge, label: str, sounds: Iterable[np.ndarray], embed: Callable[[Tensor], Tensor]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """:func:`assess` sounds one after another, a single one in memory.
 
     Args:
-        candidates: columns root_clip_id, probability and reason; rejected ones have a reason.
-        wanted: how many variations of each root.
+        sounds: each `[channels, samples]`.
+        embed: from `[1, channels, samples]` to `[1, D]`.
 
     Returns:
-        True for the kept, on the index of `candidates`.
+        What `assess` says of them, and their embeddings `[N, D]`.
     """
-    good = candidates[candidates.reason == ""].sort_values("probability", ascending=False, kind="stable")
-    turn = good.groupby("root_clip_id").cumcount()
-    first = turn < good.root_clip_id.map(wanted).fillna(0)
-    missing = sum(wanted.values()) - int(first.sum())
-    kept = [*good.index[first], *good.index[~first][:missing]]
-    return pd.Series(candidates.index.isin(kept), index=candidates.index)
+    verdicts, embeddings = [catalog.table([], VERDICT)], []
+    for sound in tqdm(sounds, desc=f"judge {label}", unit="clip"):
+        wave = torch.from_numpy(sound)[None]
+        embeddings.append(embed(wave).numpy())
+        verdicts.append(assess(judge, label, wave, embeddings[-1]))
+    return pd.concat(verdicts, ignore_index=True), np.concatenate(embeddings) if embeddings else np.empty((0, 0))
+
+
+def choose(
+    judge: Judge, label: str, candidates: pd.DataFrame, embeddings: np.ndarray, wanted: dict[str, int]
+) -> np.ndarray:
+    """Which candidates are kept: those which together are most like the class's training clips.
+
+    One after another, the candidate that brings the kept ones nearest to the training clips in kernel mean discrepancy
+    (kernel herding: Chen, Welling & Smola, "Super-Samples from Kernel Herding", UAI 2010, section 2), with the kernel
+    of KAD. To keep those that the judge is surest of would leave the typical ones alone, and a set that is farther from
+    real sounds than the candidates were.
+
+    Args:
+        candidates: columns root_clip_id and reason; rejected ones have a reason.
+        embeddings: theirs, `[N, D]`.
+        wanted: how many variations of each root; where it has too few good ones, other roots' fill in.
+
+    Returns:
+        bool `[N]`.
+    """
+    kept, free = np.zeros(len(candidates), bool), (candidates.reason == "").to_numpy(copy=True)
+    if not free.any():
+        return kept
+    reference = judge.reference(label)[0].astype(np.float64)
+    embeddings = embeddings.astype(np.float64)
+    distances = pdist(reference)
+    bandwidth = float(np.median(distances)) if distances.any() else 1.0
+    likeness = quality.kernel(embeddings, reference, bandwidth).mean(axis=1)
+    crowding = np.zeros(len(candidates))  # likeness to those kept already, summed
+    roots, left = candidates.root_clip_id.to_numpy(), dict(wanted)
+    for own_turn in (True, False):  # every root its share, then whatever is missing
+        while free.any() and kept.sum() < sum(wanted.values()):
+            allowed = free & np.array([left.get(root, 0) > 0 for root in roots]) if own_turn else free
+            if not allowed.any():
+                break
+            cost = np.where(allowed, crowding / (kept.sum() + 1) - likeness, np.inf)
+            best = int(cost.argmin())
+            kept[best], free[best] = True, False
+            left[roots[best]] = left.get(roots[best], 0) - 1
+            crowding += quality.kernel(embeddings, embeddings[best : best + 1], bandwidth)[:, 0]
+    return kept
 
 
 def check_useful(label: str, candidates: pd.DataFrame) -> None:

@@ -86,6 +86,26 @@ class Packed:
         return self._rows[row, :, : int(self.clips.frames.iloc[row])].float()
 
 
+class Shelf:
+    """Clips' latents by their ids, over the packed files of several classes: `shelf[clip_id]` is `[C, frames]`.
+
+    Args:
+        files: one or more; no clip id occurs twice.
+    """
+
+    def __init__(self, files: Sequence[Packed]) -> None:
+        self._places = {clip_id: (packed, row) for packed in files for row, clip_id in enumerate(packed.clips.clip_id)}
+
+    def __getitem__(self, clip_id: str) -> Tensor:
+        packed, row = self._places[clip_id]
+        return packed[row]
+
+    def frames(self, clip_id: str) -> int:
+        """The length of one clip's latent, which is not read for it."""
+        packed, row = self._places[clip_id]
+        return int(packed.clips.frames.iloc[row])
+
+
 class Pool:
     """The training clips of one class or of several, and nothing of the others: `pool[i]` is clip i's `[C, frames]`.
 

@@ -131,7 +131,12 @@ class Diffusion(Section):
     mode: Literal["per_class", "conditional"] = "per_class"  # conditional: one class-conditioned model for all
     init: Literal["scratch", "shared"] = "scratch"  # shared: every class fine-tunes a base of all training clips
     base_steps: PositiveInt = 1000  # of the base, or of the conditional model
-    steps: PositiveInt  # of each class
+    steps: PositiveInt  # of each class, at most
+    steps_per_clip: PositiveFloat | None = None  # training steps for each training clip, up to `steps`; null: `steps`
+    min_steps: PositiveInt = 1  # and no fewer than these
+    check_every: Annotated[int, Field(ge=0)] = 0  # steps between rehearsals with the sampler that generates; 0: none
+    check_clips: Annotated[int, Field(ge=4)] = 12  # variations in a rehearsal
+    patience: PositiveInt = 2  # rehearsals without a better one that end a class's training
     batch_size: PositiveInt
     crop_frames: PositiveInt  # latent frames in a training crop
     widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution
@@ -145,6 +150,11 @@ class Diffusion(Section):
     checkpoint_every: PositiveInt = 200  # steps between resumable checkpoints
     seed: int = 0
 
+    def budget(self, clips: int) -> int:
+        """Training steps of a class with so many clips: time to memorise grows with their number."""
+        wanted = self.steps if self.steps_per_clip is None else round(self.steps_per_clip * clips)
+        return min(self.steps, max(self.min_steps, wanted))
+
 
 class Generate(Section):
     """How a variation is sampled."""
@@ -154,6 +164,8 @@ class Generate(Section):
     strength: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] = 1.0
     solver: Literal["euler", "heun", "dpmpp_2m"] = "euler"
     steps: Annotated[int, Field(ge=2)] = 12
+    # 1: none; above, the sampler is pushed away from what the model was before it was tuned, or early in its training
+    guidance: Annotated[float, Field(ge=1, le=5)] = 1.0
     keep: Literal["all", "best"] = "best"  # best: the judge rejects what it does not recognise, copies and silence
     candidates: Annotated[float, Field(ge=1, le=20)] = 1.5  # keep: best, made for each variation that is wanted
     batch_size: PositiveInt = 16

@@ -1,13 +1,21 @@
-"""Which variations a class gets: from which clips each starts, with what seed and how much noise."""
+"""Which variations a class gets, from which clips each starts, with what seed and how much noise; and their making."""
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from counterpoise import balance, catalog
+from counterpoise.codecs import Codec
 from counterpoise.diffusion import sampling
-from counterpoise.params import Generate
+from counterpoise.diffusion.model import Model
+from counterpoise.latents import Shelf
+from counterpoise.params import Generate, Runtime
 from counterpoise.runtime import seed_for
 
 
@@ -33,9 +41,15 @@ def share_out(training: pd.DataFrame, label: str, amount: int, generate: Generat
 
 
 def candidates(shares: dict[str, int], generate: Generate) -> dict[str, int]:
-    """How many are made of each root, so that the judge has a choice."""
-    times = generate.candidates if generate.keep == "best" else 1
-    return {root: math.ceil(share * times) for root, share in shares.items()}
+    """How many are made of each root, so that the judge has a choice: in all, `generate.candidates` times as many."""
+    if generate.keep == "all":
+        return shares
+    amounts, made, wanted = {}, 0, 0
+    for root, share in shares.items():
+        wanted += share
+        amounts[root] = max(share, math.ceil(wanted * generate.candidates - 1e-9) - made)
+        made += amounts[root]
+    return amounts
 
 
 def lineage(
@@ -77,3 +91,46 @@ def lineage(
                 "model": model.as_posix(),
             })
     return catalog.table(rows, catalog.LINEAGE)
+
+
+def make(
+    model: Model,
+    lineage: pd.DataFrame,
+    shelf: Shelf,
+    codec: Codec,
+    generate: Generate,
+    runtime: Runtime,
+    device: torch.device,
+    finished: Callable[[Sequence[str]], bool] = lambda clip_ids: False,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Sample variations and decode them, a batch in memory at a time.
+
+    Args:
+        lineage: rows of `catalog.LINEAGE`, from :func:`lineage`.
+        shelf: holds every clip that a variation starts from.
+        finished: whether a batch of these ids is already there and need not be made again. Batches do not depend on
+            it, so that a resumed run gives the same bits.
+
+    Yields:
+        The id of a variation and its wave `[channels, samples]` at the codec's rate, as many frames as its root has;
+        batch by batch, not in the order of the lineage.
+    """
+    network = sampling.guided(model.network, model.weak, generate.guidance)
+    network.to(memory_format=torch.channels_last)  # measured a fifth faster on CPUs; training is slower by as much
+    frames = [shelf.frames(root) for root in lineage.root_clip_id]
+    batches = sampling.batches(frames, lineage.strength.tolist(), network.frame_multiple, generate.batch_size)
+    for batch in tqdm(batches, desc="variations", unit="batch"):
+        rows = lineage.iloc[batch]
+        if finished(rows.clip_id.tolist()):
+            continue
+        sources = [_source(shelf, row.root_clip_id, row.other_clip_id, row.seed) for row in rows.itertuples()]
+        schedule = sampling.schedule(model.normaliser.sigma_data, generate.solver, rows.strength.iloc[0])
+        latents = sampling.vary(
+            network, model.normaliser, schedule, sources, rows.seed.tolist(), generate, runtime, device
+        )
+        for clip_id, wave, source in zip(rows.clip_id, codec.decode(latents).cpu().numpy(), sources):
+            yield clip_id, wave[:, : source.shape[1] * codec.hop]
+
+
+def _source(shelf: Shelf, root: str, other: str, seed: int) -> Tensor:
+    return sampling.blend(shelf[root], shelf[other], seed) if other else shelf[root]

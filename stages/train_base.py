@@ -41,13 +41,15 @@ def main() -> None:
     with working(BASE, key) as folder, live:
         normaliser = Normaliser.fit(pool)
         network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(p.classes))
-        training.train(
+        trained = training.train(
             network, pool, normaliser, p.diffusion.base_steps, p.diffusion, p.runtime, device,
             checkpoint.Checkpoint(folder / "state.pt"), report, "base",
         )
 
         # Save
         networks.save(network, BASE / "unet")
+        network.load_state_dict(trained.early)
+        networks.save(network, BASE / "early")
         normaliser.save(BASE / "normaliser.safetensors")
         seen = {"labels": list(p.classes), "clip_ids": pool.clip_ids}
         (BASE / "seen.json").write_text(json.dumps(seen, indent=1) + "\n")

@@ -1,13 +1,20 @@
 """train_diffusion: learn one class's sounds from its training recordings, alone or on top of the shared base."""
 
+import copy
 import json
+from collections.abc import Callable
 
+import pandas as pd
+import torch
 from dvclive import Live
 
-from counterpoise import catalog, checkpoint, params, runtime, splits
-from counterpoise.diffusion import networks, sampling, training
+from counterpoise import catalog, checkpoint, codecs, params, rehearsal, runtime, splits
+from counterpoise.classifiers.embedder import Embedder
+from counterpoise.diffusion import networks, training
+from counterpoise.diffusion.model import Model
+from counterpoise.judging import Judge
 from counterpoise.latents import Normaliser, Packed, Pool
-from stages import BASE, DIFFUSION, LATENTS, PLOTS, run, working
+from stages import BASE, CLIPS, DIFFUSION, JUDGE, LATENTS, PLOTS, run, working
 
 
 def main(label: str) -> None:
@@ -15,52 +22,78 @@ def main(label: str) -> None:
     device = runtime.setup(p.runtime)
     source, out = LATENTS / f"{label}.safetensors", DIFFUSION / label
     alone = p.diffusion.mode == "per_class" and p.diffusion.init == "scratch"
-    steps = p.diffusion.steps if p.diffusion.mode == "per_class" else 0
 
     # The class's training clips
     packed = Packed(source)
     partition = splits.partition(packed.clips, p.split, p.data)
     splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
     pool = Pool([(packed, [row for row, part in enumerate(partition) if part == "train"])])
+    steps = p.diffusion.budget(len(pool)) if p.diffusion.mode == "per_class" else 0
 
     # A network of its own, or this class's part of the base
     seen = pool.clip_ids
     if alone:
-        normaliser = Normaliser.fit(pool)
+        normaliser, weak = Normaliser.fit(pool), None
         network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed)
     else:
         base = json.loads((BASE / "seen.json").read_text())
-        normaliser = Normaliser.load(BASE / "normaliser.safetensors")
-        network = networks.specialise(networks.load(BASE / "unet"), base["labels"].index(label))
-        seen = base["clip_ids"]
+        normaliser, seen = Normaliser.load(BASE / "normaliser.safetensors"), base["clip_ids"]
+        network, weak = (
+            networks.specialise(networks.load(BASE / part), base["labels"].index(label))
+            for part in ("unet", "unet" if steps else "early")
+        )
 
-    # Train
+    # Train, and listen on the way
     key = checkpoint.key(
-        stage="train_diffusion", latents=catalog.sha256(source), seen=seen, diffusion=p.diffusion, runtime=p.runtime,
-        base=[catalog.sha256(path) for path in sorted(BASE.rglob("*.safetensors"))],
+        stage="train_diffusion", latents=catalog.sha256(source), seen=seen, steps=steps, diffusion=p.diffusion,
+        runtime=p.runtime, base=[catalog.sha256(path) for path in sorted(BASE.rglob("*.safetensors"))],
     )
     live = Live(str(PLOTS / "diffusion" / label), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
 
-    def report(step: int, loss: float) -> None:
+    def report(step: int, **measured: float) -> None:
         live.step = step
-        live.log_metric("loss", round(loss, 4))
+        for metric, value in measured.items():
+            live.log_metric(metric, round(value, 4))
         live.make_summary()
 
     with working(out, key) as folder, live:
+        model = Model(network, weak, normaliser)
         if steps:
-            loss = training.train(
+            trained = training.train(
                 network, pool, normaliser, steps, p.diffusion, p.runtime, device,
-                checkpoint.Checkpoint(folder / "state.pt"), report, label,
+                checkpoint.Checkpoint(folder / "state.pt"), lambda step, loss: report(step, loss=loss), label,
+                rehearse(label, packed, partition, model, p, device, report),
             )
-            if advice := training.advice(loss, label, p.diffusion):
+            if alone:
+                model.weak = copy.deepcopy(network)
+                model.weak.load_state_dict(trained.early)
+            print(f"{label}: {trained.steps} steps on {len(pool)} clips, loss {trained.loss:.3f}")
+            if advice := training.advice(trained.loss, label, p.diffusion):
                 print(advice)
 
         # Save
-        out.mkdir(parents=True, exist_ok=True)
-        networks.save(network, out / "unet")
-        sampling.scheduler(normaliser.sigma_data).save_pretrained(out / "scheduler")
-        normaliser.save(out / "normaliser.safetensors")
+        model.save(out)
         (out / "seen.json").write_text(json.dumps({"label": label, "clip_ids": seen}, indent=1) + "\n")
+
+
+def rehearse(
+    label: str, packed: Packed, partition: pd.Series, model: Model, p: params.Params, device: torch.device,
+    report: Callable[..., None],
+) -> Callable[[int], float] | None:  # fmt: skip
+    """What training calls every so often, or None."""
+    clips = catalog.read(CLIPS, catalog.CLIPS).set_index("clip_id", drop=False)
+    held_out = clips.loc[packed.clips.clip_id[partition == "val"]]
+    if not p.diffusion.check_every or not (JUDGE / "judge.json").exists():
+        return None
+    if len(held_out) < rehearsal.FEWEST:
+        print(f"{label}: {len(held_out)} validation clips are too few to rehearse before; every step is trained")
+        return None
+    rehearsed = rehearsal.Rehearsal(
+        label, packed.clips[partition == "train"], held_out, packed, Judge.load(JUDGE),
+        Embedder.of_judge(JUDGE, device), codecs.build(p.codec, device), p.diffusion, p.generate, p.runtime, device,
+        report, DIFFUSION / label / "demos",
+    )  # fmt: skip
+    return lambda step: rehearsed(step, model)
 
 
 if __name__ == "__main__":

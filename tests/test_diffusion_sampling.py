@@ -47,12 +47,11 @@ def sources():
 
 
 @pytest.fixture
-def schedule(tmp_path):
-    """Makes the saved schedule that starts from a strength."""
+def schedule():
+    """Makes the schedule that starts from a strength."""
 
     def make(strength, sigma_data=1.0, solver="euler"):
-        sampling.scheduler(sigma_data).save_pretrained(tmp_path)
-        return sampling.load_scheduler(tmp_path, solver, strength)
+        return sampling.schedule(sigma_data, solver, strength)
 
     return make
 
@@ -76,7 +75,7 @@ def test_no_clips_make_no_batches():
     assert sampling.batches([], [], 8, 4) == []
 
 
-def test_the_saved_schedule_keeps_its_sigma_data_and_starts_at_the_strength(schedule):
+def test_the_schedule_has_its_sigma_data_and_starts_at_the_strength(schedule):
     made = schedule(2.5, sigma_data=0.7)
     made.set_timesteps(6)
     assert made.config.sigma_data == 0.7

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import judging
+from counterpoise import judging, quality
 from counterpoise.judging import Judge
 
 LABELS = ["bark", "howl", "sneeze"]
@@ -97,25 +97,64 @@ def candidates(rows):
     return pd.DataFrame(rows, columns=["root_clip_id", "probability", "reason"])
 
 
-def test_each_root_keeps_its_best():
-    table = candidates([("a", 0.5, ""), ("b", 0.9, ""), ("a", 0.8, ""), ("b", 0.95, ""), ("a", 0.99, "silent")])
-    assert judging.choose(table, {"a": 1, "b": 1}).tolist() == [False, False, True, True, False]
+def choose(rows, embeddings, wanted):
+    """Choose among candidates for a class whose training clips lie in one cloud."""
+    training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
+    clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
+    judge = Judge.fit(training, clips, ["bark", "howl"], "own cnn")
+    return judging.choose(judge, "bark", candidates(rows), np.asarray(embeddings), wanted).tolist()
 
 
-def test_where_a_root_has_too_few_good_ones_the_best_of_others_step_in():
-    table = candidates([("a", 0.5, "silent"), ("b", 0.9, ""), ("b", 0.6, ""), ("b", 0.7, ""), ("a", 0.9, "clipped")])
-    assert judging.choose(table, {"a": 1, "b": 1}).tolist() == [False, True, False, True, False]
+def test_each_root_keeps_the_one_that_is_most_like_the_class():
+    near, far = cloud("bark", 2, 5), cloud("howl", 2, 6)
+    rows = [("a", 0.9, ""), ("b", 0.9, ""), ("a", 0.5, ""), ("b", 0.5, ""), ("a", 0.99, "silent")]
+    kept = choose(rows, [far[0], near[0], near[1], far[1], near[1]], {"a": 1, "b": 1})
+    assert kept == [False, True, True, False, False]
+
+
+def test_of_equal_candidates_one_is_kept_and_then_a_different_one():
+    first, second = cloud("bark", 2, 7)
+    rows = [("a", 0.9, "")] * 3
+    assert sum(choose(rows, [first, first, second], {"a": 2})[:2]) == 1
+
+
+def test_where_a_root_has_too_few_good_ones_others_step_in():
+    near = cloud("bark", 5, 8)
+    rows = [("a", 0.5, "silent"), ("b", 0.9, ""), ("b", 0.6, ""), ("b", 0.7, ""), ("a", 0.9, "clipped")]
+    kept = choose(rows, near, {"a": 1, "b": 1})
+    assert sum(kept) == 2 and not kept[0] and not kept[4]
+
+
+def test_what_is_kept_lies_nearer_to_real_sounds_than_what_was_made():
+    made = np.concatenate([cloud("bark", 30, 9), cloud("bark", 30, 9)[:1].repeat(30, axis=0)])
+    kept = choose([(f"r{i}", 0.9, "") for i in range(60)], made, {f"r{i}": 1 for i in range(0, 60, 2)})
+    real = cloud("bark", 40, 10)
+    assert sum(kept) == 30
+    assert quality.kad(made[kept], real) < quality.kad(made, real)
 
 
 def test_rejected_ones_are_never_kept_and_the_summary_says_so():
     reasons = ("silent", "near copy of c3", "taken for howl", "")
-    table = candidates([(root, 0.5, reason) for root, reason in zip("aaab", reasons)])
-    table["kept"] = judging.choose(table, {"a": 2, "b": 2})
+    rows = [(root, 0.5, reason) for root, reason in zip("aaab", reasons)]
+    table = candidates(rows).assign(kept=choose(rows, cloud("bark", 4, 11), {"a": 2, "b": 2}))
     assert table.kept.tolist() == [False, False, False, True]
     line = judging.summary("bark", table, 4)
     for part in ("kept 1 of 4", "1 near copies", "1 silent", "1 taken for another class", "4 were wanted"):
         assert part in line
     assert "wanted" not in judging.summary("bark", table, 1)
+
+
+def test_sounds_are_heard_one_by_one():
+    training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
+    clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
+    judge = Judge.fit(training, clips, ["bark", "howl"], "own cnn")
+    made = np.concatenate([cloud("bark", 1, 2), cloud("howl", 1, 3)]).astype(np.float32)
+    sounds = [noise(1)[0].numpy(), noise(1)[0].numpy()]
+    turns = iter(made)
+    verdicts, embeddings = judging.hear(judge, "bark", sounds, lambda wave: torch.from_numpy(next(turns)[None]))
+    assert verdicts.reason.tolist() == ["", "taken for howl"] and np.array_equal(embeddings, made)
+    nothing, none = judging.hear(judge, "bark", [], lambda wave: wave)
+    assert nothing.empty and len(none) == 0
 
 
 def test_a_model_that_makes_hardly_anything_of_its_class_stops_the_run():

@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from counterpoise import catalog, variations
-from counterpoise.params import Generate
+from counterpoise.diffusion import networks, sampling
+from counterpoise.diffusion.model import Model
+from counterpoise.latents import Normaliser, Packed, Shelf, Writer
+from counterpoise.params import Diffusion, Generate, Runtime
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -43,6 +50,8 @@ def test_more_variations_change_nothing_of_the_first_ones(training):
 def test_a_choice_is_made_of_every_root(training):
     generate = Generate(keep="best", candidates=1.5)
     assert variations.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
+    ones = variations.candidates({f"b{i}": 1 for i in range(10)}, generate)
+    assert sum(ones.values()) == 15 and set(ones.values()) == {1, 2}  # no more than were asked for
     assert len(lineage(training, 3, keep="best", candidates=3)) == 9
 
 
@@ -70,3 +79,86 @@ def test_strengths_of_a_range_differ_from_clip_to_clip(training):
 
 def test_nothing_is_wanted_nothing_is_made(training):
     assert lineage(training, 0).empty
+
+
+class Half:
+    """A codec of one number a frame, four samples a frame."""
+
+    sample_rate, channels, hop = 400, 1, 4
+
+    def decode(self, latents):
+        return latents[:, :1].repeat_interleave(self.hop, dim=2)
+
+
+@pytest.fixture
+def shelf(training, tmp_path):
+    """Latents `[16, 8 or 11]` of every clip."""
+    files = []
+    for label, rows in training.groupby("label"):
+        frames = [8 if i % 2 else 11 for i in range(len(rows))]
+        writer = Writer(tmp_path / f"{label}.safetensors", rows.assign(seconds=0.1, frames=frames), 16)
+        for row, length in enumerate(frames):
+            writer.put(row, torch.randn(16, length, generator=torch.Generator().manual_seed(row)))
+        writer.close()
+        files.append(Packed(tmp_path / f"{label}.safetensors"))
+    return Shelf(files)
+
+
+@pytest.fixture
+def model():
+    settings = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    networks_ = [networks.build(settings, 16, True, seed).eval() for seed in (0, 1)]
+    return Model(*networks_, Normaliser(torch.zeros(16), torch.ones(16), 1.0))
+
+
+def make(model, rows, shelf, **change):
+    generate = Generate(**{"keep": "all", "steps": 2, "batch_size": 2} | change)
+    made = variations.make(model, rows, shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU)
+    return dict(made)
+
+
+@pytest.mark.parametrize("start", ["own", "blend", "cross", "noise"])
+def test_every_variation_is_made_as_long_as_its_root(training, shelf, model, start):
+    rows = lineage(training, 7, start=start)
+    made = make(model, rows, shelf, start=start)
+    assert sorted(made) == sorted(rows.clip_id)
+    for clip_id, root in zip(rows.clip_id, rows.root_clip_id):
+        assert made[clip_id].shape == (1, 4 * shelf.frames(root)) and shelf[root].shape == (16, shelf.frames(root))
+
+
+def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(training, shelf, model):
+    rows = lineage(training, 6)
+    generate = Generate(keep="all", steps=2, batch_size=2)
+    whole = make(model, rows, shelf)
+    asked = []
+
+    def finished(clip_ids):
+        asked.append(clip_ids)
+        return len(asked) == 1
+
+    arguments = (shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU, finished)
+    rest = dict(variations.make(model, rows, *arguments))
+    assert sorted([*rest, *asked[0]]) == sorted(whole) and len(rest) < len(whole)
+    assert all(np.array_equal(rest[clip_id], whole[clip_id]) for clip_id in rest)
+
+
+def test_guidance_goes_from_the_weak_network_past_the_strong_one(training, shelf, model):
+    rows = lineage(training, 3)
+    plain, pushed = make(model, rows, shelf), make(model, rows, shelf, guidance=2.0)
+    alone = Model(model.network, None, model.normaliser)
+    assert all(np.array_equal(make(alone, rows, shelf, guidance=2.0)[c], plain[c]) for c in plain)
+    assert not np.allclose(pushed[rows.clip_id[0]], plain[rows.clip_id[0]], atol=1e-3)
+    x, c_noise = torch.randn(2, 16, 8), torch.zeros(2)
+    weak, strong = model.weak(x, c_noise), model.network(x, c_noise)
+    guided = sampling.guided(model.network, model.weak, 1.5)(x, c_noise)
+    assert torch.allclose(guided, 1.5 * strong - 0.5 * weak, atol=1e-5)
+
+
+def test_a_model_comes_back_from_its_folder(model, tmp_path):
+    model.save(tmp_path)
+    loaded, x, c_noise = Model.load(tmp_path, CPU), torch.randn(2, 16, 8), torch.zeros(2)
+    for name in ("network", "weak"):
+        assert torch.equal(getattr(loaded, name)(x, c_noise), getattr(model, name)(x, c_noise))
+    assert loaded.normaliser.sigma_data == model.normaliser.sigma_data
+    Model(model.network, None, model.normaliser).save(tmp_path / "alone")
+    assert Model.load(tmp_path / "alone", CPU).weak is None

@@ -45,6 +45,12 @@ class Embedder:
         form = card.audio
         return cls(network, f"own {card.model}", form.sample_rate, form.channels, form.seconds, device)
 
+    @classmethod
+    def of_judge(cls, folder: Path, device: torch.device) -> "Embedder":
+        """That of a judge's folder, which holds either AudioSet's weights or a CNN; raises as the other two do."""
+        weights = folder / "yamnet.safetensors"
+        return cls.audioset(weights, device) if weights.exists() else cls.own(folder / "cnn", device)
+
     @torch.inference_mode()
     def embed(self, waves: Tensor, sample_rate: int) -> Tensor:
         """Embed sounds one by one, so that none depends on its neighbours.

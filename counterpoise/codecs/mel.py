@@ -103,7 +103,8 @@ class MelCodec:
         for _ in range(self._settings.griffin_lim_steps):
             consistent = self._stft(self._istft(spectrum))
             accelerated = consistent + MOMENTUM * (consistent - previous)
-            spectrum = magnitudes * accelerated / accelerated.abs().clamp(min=1e-12)
+            power = accelerated.real.square() + accelerated.imag.square()  # .abs() takes twice as long
+            spectrum = accelerated * (magnitudes * power.clamp(min=1e-24).rsqrt())
             previous = consistent
         return self._istft(spectrum)
 

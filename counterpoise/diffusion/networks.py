@@ -188,5 +188,5 @@ def load(folder: Path) -> Denoiser:
     if kind == "UNet2DModel":
         return MelUNet(UNet2DModel.from_pretrained(folder)).eval()
     if kind == "LatentUNet1D":
-        return LatentUNet1D.from_pretrained(folder).eval()
+        return LatentUNet1D.from_pretrained(folder, low_cpu_mem_usage=False).eval()
     raise NetworkError(f"{folder} holds a {kind}, not UNet2DModel or LatentUNet1D: run `dvc repro train_diffusion`")

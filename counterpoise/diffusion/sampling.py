@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.latents import Normaliser, reflect
@@ -25,19 +25,40 @@ def scheduler(sigma_data: float) -> EDMEulerScheduler:
     return EDMEulerScheduler(sigma_min=SIGMA_MIN, sigma_max=SIGMA_MAX, sigma_data=sigma_data)
 
 
-def load_scheduler(folder: Path, solver: str, strength: float) -> Schedule:
-    """The saved schedule, from the noise that a variation starts with down to none.
+def schedule(sigma_data: float, solver: str, strength: float) -> Schedule:
+    """The noise levels from that which a variation starts with down to none.
 
     Args:
-        folder: what `scheduler(...).save_pretrained` wrote.
+        sigma_data: RMS of the normalised latents.
         solver: euler | heun (EDM, Algorithm 1) | dpmpp_2m (Lu et al. 2022, DPM-Solver++, multistep of order 2).
         strength: sigma of the first noise.
     """
     kind = EDMDPMSolverMultistepScheduler if solver == "dpmpp_2m" else EDMEulerScheduler
     # Noise must fall: a strength near or below SIGMA_MIN brings its own end of the schedule.
-    return kind.from_config(
-        EDMEulerScheduler.load_config(folder), sigma_min=min(SIGMA_MIN, strength / 2), sigma_max=strength
-    )
+    return kind(sigma_min=min(SIGMA_MIN, strength / 2), sigma_max=strength, sigma_data=sigma_data)
+
+
+class Guided(nn.Module):
+    """A network pushed away from a weaker version of itself, so that it leaves their common mistakes behind.
+
+    D = D_weak + guidance (D_strong - D_weak): Karras et al. 2024, "Guiding a Diffusion Model with a Bad Version of
+    Itself", equation 3. Both share c_skip and c_out, so the same holds for their raw outputs.
+    """
+
+    def __init__(self, strong: Denoiser, weak: Denoiser, guidance: float) -> None:
+        super().__init__()
+        self.strong, self.weak, self.guidance = strong, weak, guidance
+        self.frame_multiple = strong.frame_multiple
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        """F(x; c_noise), as the networks that it is made of."""
+        weak = self.weak(x, c_noise)
+        return weak + self.guidance * (self.strong(x, c_noise) - weak)
+
+
+def guided(strong: Denoiser, weak: Denoiser | None, guidance: float) -> Denoiser | Guided:
+    """The network to sample with; with a guidance of 1, or without a weaker version, the network itself."""
+    return strong if weak is None or guidance == 1 else Guided(strong, weak, guidance)
 
 
 def start_sigma(params: Generate, seed: int) -> float:
@@ -76,7 +97,7 @@ def batches(frames: Sequence[int], sigmas: Sequence[float], multiple: int, size:
 
 @torch.inference_mode()
 def vary(
-    network: Denoiser,
+    network: Denoiser | Guided,
     normaliser: Normaliser,
     schedule: Schedule,
     sources: Sequence[Tensor],
@@ -91,7 +112,8 @@ def vary(
     beyond float rounding.
 
     Args:
-        schedule: from :func:`load_scheduler`, with the strength of these clips.
+        network: from :func:`guided`.
+        schedule: from :func:`schedule`, with the strength of these clips.
         sources: latents `[C, T_i]` in the codec's scale; with `start: noise` only their lengths are used.
         seeds: one per source.
         params: kind of start, solver, number of steps.
@@ -117,14 +139,14 @@ def _start(source: Tensor, frames: int, normaliser: Normaliser, seed: int, start
     return clean + sigma * noise
 
 
-def _multistep(network: Denoiser, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _multistep(network: Denoiser | Guided, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     for c_noise in schedule.timesteps:
         output = _output(network, schedule.scale_model_input(x, c_noise), c_noise, runtime, device)
         x = schedule.step(output, c_noise, x).prev_sample
     return x
 
 
-def _heun(network: Denoiser, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _heun(network: Denoiser | Guided, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     """EDM, Algorithm 1 without churn: two evaluations a step, one in the last. diffusers has it for no EDM schedule."""
 
     def slope(x: Tensor, step: int) -> Tensor:
@@ -142,6 +164,6 @@ def _heun(network: Denoiser, schedule: Schedule, x: Tensor, runtime: Runtime, de
     return x
 
 
-def _output(network: Denoiser, scaled: Tensor, c_noise: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _output(network: Denoiser | Guided, scaled: Tensor, c_noise: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     with autocast(runtime, device, amx=True):
         return network(scaled, c_noise.expand(len(scaled)).to(device)).float()

@@ -1,6 +1,9 @@
 """Train a denoiser: one class's from scratch, the shared base of all classes, or one class's from that base."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -18,6 +21,7 @@ from counterpoise.runtime import autocast
 
 
 REPORT_EVERY = 10  # steps
+EARLY = 0.25  # of the steps: what the network was then is the weak one that guidance pushes away from
 USEFUL_LOSS = 0.45  # networks above it were heard to make noise; 1.0 is that of having learned nothing
 
 
@@ -27,6 +31,21 @@ class TrainingDiverged(CounterpoiseError):
 
 class UnusableLatents(CounterpoiseError):
     """Latents that no denoiser can learn from."""
+
+
+@dataclass
+class Trained:
+    """What a training leaves beside the network.
+
+    Attributes:
+        loss: mean over the last tenth of the steps.
+        early: averaged weights after a quarter of the steps.
+        steps: after which the network was taken.
+    """
+
+    loss: float
+    early: dict[str, Tensor]
+    steps: int
 
 
 def train(
@@ -40,7 +59,8 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[int, float], None],
     name: str,
-) -> float:
+    rehearse: Callable[[int], float] | None = None,
+) -> Trained:
     """Learn the distribution of a pool's latents, in place; the network ends in eval mode with its EMA weights.
 
     Classes are drawn equally often, and a class's clips equally often.
@@ -55,9 +75,9 @@ def train(
         report: called every ten steps with the step and the mean loss since the last call; 1.0 is the loss of having
             learned nothing. A continued run reports its earlier steps again.
         name: in the progress bar.
-
-    Returns:
-        The mean loss over the last tenth of the steps.
+        rehearse: called every `check_every` steps, and after the last one, with the step, while the network holds its
+            averaged weights; says how bad it is. The network ends with its best weights, and training after
+            `patience` rehearsals that were no better.
 
     Raises:
         UnusableLatents: the normalised latents are not finite, or far from zero mean and unit variance.
@@ -77,11 +97,14 @@ def train(
     # Continue where a killed run stopped
     parts = {"network": network, "optimiser": optimiser, "schedule": schedule, "ema": ema}
     losses: list[float] = []
+    early: dict[str, Tensor] = {}
+    best = Best(params.patience)
     if state := checkpoint.load():
         for part_name, part in parts.items():
             part.load_state_dict(state[part_name])
         generator.set_state(state["generator"])
-        losses = state["losses"]
+        losses, early = state["losses"], state["early"]
+        best.load_state_dict(state["best"])
         for step in range(REPORT_EVERY, len(losses) + 1, REPORT_EVERY):
             report(step, _recent(losses[:step]))
     ema.to(device)
@@ -90,6 +113,8 @@ def train(
     network.train()
     progress = tqdm(initial=len(losses), total=steps, desc=name, unit="step")
     for step in range(len(losses) + 1, steps + 1):
+        if best.over:
+            break
         y, label = _crops(pool, params.batch_size, crop, generator)
         y, label = normaliser(y).to(device), label.to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
@@ -114,15 +139,70 @@ def train(
         if step % REPORT_EVERY == 0:
             report(step, _recent(losses))
             progress.set_postfix(loss=f"{_recent(losses):.3f}")
+        if step == math.ceil(EARLY * steps):
+            with averaged(network, ema):
+                early = copied(network)
+        if rehearse and (step % params.check_every == 0 or step == steps):
+            with averaged(network, ema):
+                best.take(step, rehearse(step), network)
         if step % params.checkpoint_every == 0 and step < steps:
             states = {part_name: part.state_dict() for part_name, part in parts.items()}
-            checkpoint.save({**states, "generator": generator.get_state(), "losses": losses})
+            checkpoint.save({
+                **states, "generator": generator.get_state(), "losses": losses, "early": early,
+                "best": best.state_dict(),
+            })  # fmt: skip
 
     progress.close()
     ema.copy_to(network.parameters())
+    if best.weights:
+        network.load_state_dict(best.weights)
     network.eval()
-    last = losses[-max(1, steps // 10) :]
-    return sum(last) / len(last)
+    last = losses[-max(1, len(losses) // 10) :]
+    return Trained(sum(last) / len(last), early, best.step or len(losses))
+
+
+class Best:
+    """The best weights so far, by a number that is better the lower it is."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience, self.score, self.step, self.worse = patience, math.inf, 0, 0
+        self.weights: dict[str, Tensor] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether so many in a row were no better that training can end."""
+        return self.worse >= self.patience
+
+    def take(self, step: int, score: float, network: Denoiser) -> None:
+        """Look at the network's weights of now; the first ones are better than none, whatever their score."""
+        if score < self.score or not self.weights:
+            self.score, self.step, self.worse, self.weights = score, step, 0, copied(network)
+        else:
+            self.worse += 1
+
+    def state_dict(self) -> dict:
+        """For a checkpoint."""
+        return {"score": self.score, "step": self.step, "worse": self.worse, "weights": self.weights}
+
+    def load_state_dict(self, state: dict) -> None:
+        """From a checkpoint."""
+        self.score, self.step, self.worse, self.weights = (state[k] for k in ("score", "step", "worse", "weights"))
+
+
+@contextlib.contextmanager
+def averaged(network: Denoiser, ema: EMAModel) -> Iterator[None]:
+    """The network with its averaged weights, in eval mode; afterwards it trains on as it was."""
+    ema.store(network.parameters())
+    ema.copy_to(network.parameters())
+    network.eval()
+    yield
+    network.train()
+    ema.restore(network.parameters())
+
+
+def copied(network: Denoiser) -> dict[str, Tensor]:
+    """The weights of now, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
 
 
 def check_scale(pool: Pool, normaliser: Normaliser) -> None:
