@@ -5,7 +5,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run test use clean-environment
+.PHONY: run test use compare clean-environment
 
 run: .venv/complete
 	@python -m counterpoise.preflight
@@ -14,6 +14,10 @@ run: .venv/complete
 
 use: .venv/complete
 	@python -m counterpoise.presets "$$PRESET" --path="$$DATA"
+
+# ARGS="--x aug.factor --metric macro_f1": see `python -m counterpoise.compare --help`
+compare: .venv/complete
+	@python -m counterpoise.compare $(ARGS)
 
 test: .venv/complete
 	python -m pytest

@@ -1,12 +1,13 @@
 """How many clips each class needs, and why."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 import pandas as pd
 
 from counterpoise import CounterpoiseError
 from counterpoise.params import Aug
+from counterpoise.runtime import seed_for
 
 
 class BalanceError(CounterpoiseError):
@@ -42,6 +43,17 @@ def plan(train_counts: Mapping[str, int], aug: Aug) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["label", "real", "target", "wanted", "synthetic", "factor", "reason"])
 
 
+def warnings(plan: pd.DataFrame, warn_above: float) -> list[str]:
+    """A line for each class that :func:`plan` gives more than `warn_above` added clips for every real one."""
+    return [
+        f"{row.label}: {row.synthetic} added clips on {row.real} real ones, {row.synthetic / row.real:.3g} for each, "
+        f"more than aug.warn_above ({warn_above:g}): what is learned of it rests on variations of few sounds; add "
+        "recordings, or lower aug.factor"
+        for row in plan.itertuples()
+        if row.synthetic > warn_above * row.real
+    ]
+
+
 def per_root(clip_ids: list[str], n: int) -> list[tuple[str, int]]:
     """Which clip each of `n` variations starts from: every clip once, then every clip again.
 
@@ -58,3 +70,24 @@ def per_root(clip_ids: list[str], n: int) -> list[tuple[str, int]]:
     if n > 0 and not clip_ids:
         raise BalanceError(f"{n} variations are wanted of a class that has no training clip; add recordings of it")
     return [(clip_ids[i % len(clip_ids)], i // len(clip_ids)) for i in range(n)]
+
+
+def share_out(clip_ids: Iterable[str], n: int, *seeds: object) -> dict[str, int]:
+    """How many of `n` added clips start from which clip: every clip once before any clip twice.
+
+    Args:
+        clip_ids: the clips that may be started from, in any order.
+        n: clips to add. A larger `n` only adds to the shares.
+        seeds: decide who comes first; the same seeds give the same order, whatever is added.
+
+    Returns:
+        Clip id to share, in the order of making, without the clips that no added clip starts from.
+
+    Raises:
+        BalanceError: as :func:`per_root`.
+    """
+    order = sorted(clip_ids, key=lambda clip_id: seed_for(*seeds, clip_id))
+    shares: dict[str, int] = {}
+    for root, number in per_root(order, n):
+        shares[root] = number + 1
+    return shares

@@ -36,8 +36,8 @@ LINEAGE = {
     "clip_id": "str",
     "path": "str",
     "label": "str",
-    "start": "str",  # own | blend | cross | noise
-    "root_clip_id": "str",  # the clip whose latent a variation started from; `cross`: of another class
+    "start": "str",  # own | blend | cross | noise, of diffusion; or classic | roundtrip
+    "root_clip_id": "str",  # the clip that a variation started from; `cross`: of another class
     "other_clip_id": "str",  # `blend`: the clip that was mixed in, else empty
     "source_id": "str",  # the root's
     "fold": "int64",  # the root's
@@ -45,6 +45,7 @@ LINEAGE = {
     "strength": "float64",  # sigma of the noise that was added
     "model": "str",
 }
+CHEAP = ("classic", "roundtrip")  # starts of clips that no diffusion model made
 CANDIDATES = {  # what the judge said of everything that was made
     "clip_id": "str",
     "root_clip_id": "str",

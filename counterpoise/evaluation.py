@@ -1,37 +1,45 @@
-"""Scores of the classifiers on the test split, their means over seeds, and what the seeds allow one to say.
+"""Scores of the classifiers on the test split, their means over seeds, and where and how surely they err.
 
 A *run* is one trained classifier: a model, an arm and a seed. Everything here follows from one tidy
 table, PREDICTIONS, with a row for each run and test clip.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 PREDICTIONS = {
     "clip_id": "str",
     "label": "str",  # the true class's slug
+    "source_id": "str",  # the recording
+    "fold": "int64",  # the test fold
     "model": "str",
     "arm": "str",
     "seed": "int64",
     "predicted": "str",
     "true_probability": "float64",  # what the classifier gave the true class
+    "confidence": "float64",  # what it gave the class that it predicted
 }
 METRICS = ("macro_f1", "rare_recall", "balanced_accuracy", "accuracy")
+BASELINE = "none"  # the arm that all others are compared with
+TITLES = {"rare_recall": "rare recall", "macro_f1": "macro-F1"}  # the scores that the answer is about
+BINS = 15  # of confidence, equally wide
+PAIRS, CLIPS = 5, 10  # how many confused pairs and clips are named
 
 
 def predictions(
-    clips: pd.DataFrame, probabilities: np.ndarray, labels: list[str], model: str, arm: str, seed: int
+    clips: pd.DataFrame, probabilities: np.ndarray, labels: list[str], model: str, arm: str, seed: int, fold: int
 ) -> pd.DataFrame:
     """The table PREDICTIONS of one run.
 
     Args:
-        clips: the N test clips, with the columns `clip_id` and `label`.
+        clips: the N test clips, with the columns `clip_id`, `label` and `source_id`.
         probabilities: `[N, K]`, in the order of the clips and of `labels`.
         labels: the K classes' slugs.
+        model, arm, seed: the run.
+        fold: the test fold.
 
     Raises:
         ValueError: the shapes do not fit, or a clip's label is not one of `labels`.
@@ -46,11 +54,14 @@ def predictions(
         {
             "clip_id": clips.clip_id.to_numpy(),
             "label": clips.label.to_numpy(),
+            "source_id": clips.source_id.to_numpy(),
+            "fold": fold,
             "model": model,
             "arm": arm,
             "seed": seed,
             "predicted": np.array(labels)[probabilities.argmax(axis=1)],
             "true_probability": probabilities[np.arange(len(clips)), true_column],
+            "confidence": probabilities.max(axis=1),
         }
     )
     return frame.astype(PREDICTIONS)
@@ -112,18 +123,24 @@ def by_size(train_counts: dict[str, int]) -> list[str]:
     return sorted(train_counts, key=lambda label: (-train_counts[label], label))
 
 
-def rare_classes(train_counts: dict[str, int]) -> list[str]:
-    """The labels with fewer than half of the largest class's real training clips, in the order of the dict."""
+def rare_classes(train_counts: dict[str, int], scarce: Collection[str] = ()) -> list[str]:
+    """The labels that were made scarce on purpose, else those with fewer than half of the largest class's clips.
+
+    Args:
+        train_counts: the real training clips of each label; the answer keeps its order.
+        scarce: `data.scarce.classes`: they stay the same at every limit, so that a curve over limits compares like.
+    """
     largest = max(train_counts.values())
-    return [label for label, clips in train_counts.items() if clips < largest / 2]
+    return [label for label, clips in train_counts.items() if (label in scarce if scarce else clips < largest / 2)]
 
 
-def summarise(results: list[dict], train_counts: dict[str, int]) -> dict[str, dict]:
+def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]) -> dict[str, dict]:
     """Three views of the same runs, ready for JSON; each key is a good file name.
 
     Args:
         results: what :func:`score_runs` returns; every run has scores of the same labels.
         train_counts: the real training clips of each label.
+        rare: from :func:`rare_classes`.
 
     Returns:
         `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS; where no class is rare there is no
@@ -131,7 +148,6 @@ def summarise(results: list[dict], train_counts: dict[str, int]) -> dict[str, di
         {labels, train_clips, rare, runs}: every run's own numbers and confusion matrix, in the order of `labels`.
     """
     labels = list(results[0]["scores"]["per_class"])
-    rare = rare_classes(train_counts)
     runs = [_run(result, rare) for result in results]
     summary, per_class = {}, {}
     for model, arm in dict.fromkeys((run["model"], run["arm"]) for run in runs):
@@ -173,39 +189,80 @@ def _run(result: dict, rare: list[str]) -> dict:
     }
 
 
-def _mean(values: list[float]) -> float:
+def _mean(values: Collection[float]) -> float:
     return round(float(np.mean(values)), 4)
 
 
-def paired_difference(runs: list[dict], arm: str, baseline: str, metric: str = "macro_f1") -> dict:
-    """How much better than the baseline an arm is, over the seeds that both were trained with.
-
-    The interval is Student's 95 % interval of the mean of the paired differences, t(n - 1) · SD / sqrt(n): with
-    three seeds t is 4.3, where the normal's 1.96 would cover the true mean only four times in five.
+def errors(table: pd.DataFrame, paths: Mapping[str, str]) -> dict[str, dict]:
+    """Where and how surely the classifiers err, ready for JSON.
 
     Args:
-        runs: runs of one model, as in `seeds["runs"]` of :func:`summarise`.
+        table: PREDICTIONS.
+        paths: the audio file of each clip_id.
 
     Returns:
-        `mean`; `half_width` of the interval, None below two seeds; `seed_sd`, the larger of both arms' standard
-        deviations over these seeds, None below two; `seeds`, their number; `verdict`: "better" or "worse", or
-        "cannot tell" where the interval holds 0 or the mean is smaller than `seed_sd`.
-
-    Raises:
-        ValueError: the two arms share no seed.
+        For each model, `arms` and `clips`. For each arm `ece`, the expected calibration error, mean over runs;
+        `reliability`, a row for each bin of confidence that holds predictions; `confused`, the most confused pairs,
+        each with the share of the actual class's clips that were taken for the other, and its change against the arm
+        `none`. `clips` are those most often wrong in all runs, each with how often it was wrong under each arm.
     """
-    of_arm, of_baseline = ({run["seed"]: run[metric] for run in runs if run["arm"] == name} for name in (arm, baseline))
-    shared = sorted(of_arm.keys() & of_baseline.keys())
-    if not shared:
-        raise ValueError(f"the arms {arm!r} and {baseline!r} share no seed; add seeds to both and run `dvc repro`")
-    pairs = np.array([[of_arm[seed], of_baseline[seed]] for seed in shared])
-    differences = pairs[:, 0] - pairs[:, 1]
-    mean, n = float(differences.mean()), len(shared)
-    if n == 1:
-        return {"mean": mean, "half_width": None, "seed_sd": None, "seeds": 1, "verdict": "cannot tell"}
-    half_width = float(stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n))
-    seed_sd = float(pairs.std(axis=0, ddof=1).max())
-    verdict = "better" if mean > 0 else "worse"
-    if abs(mean) <= max(half_width, seed_sd):
-        verdict = "cannot tell"
-    return {"mean": mean, "half_width": half_width, "seed_sd": seed_sd, "seeds": n, "verdict": verdict}
+    found = {}
+    for model, runs in table.groupby("model", sort=False):
+        runs = runs.assign(wrong=runs.label != runs.predicted)
+        arms = dict(list(runs.groupby("arm", sort=False)))
+        baseline = _confusion(arms[BASELINE]) if BASELINE in arms else None
+        found[model] = {
+            "arms": {arm: {**_calibration(own), "confused": _confused(own, baseline)} for arm, own in arms.items()},
+            "clips": _often_wrong(runs, paths),
+        }
+    return found
+
+
+def _calibration(runs: pd.DataFrame) -> dict:
+    """Expected calibration error with bins ((m - 1) / M, m / M] (Guo et al., ICML 2017, equation 3) and its table."""
+    bins = np.ceil(runs.confidence * BINS).clip(1, BINS).astype(int).rename("bin")
+    right = runs.assign(accuracy=1.0 - runs.wrong)
+    means = {"clips": ("wrong", "size"), "confidence": ("confidence", "mean"), "accuracy": ("accuracy", "mean")}
+    cells = right.groupby(["fold", "seed", bins]).agg(**means)
+    gaps = (cells.clips * (cells.accuracy - cells.confidence).abs()).groupby(["fold", "seed"]).sum()
+    ece = _mean(gaps / cells.clips.groupby(["fold", "seed"]).sum())
+    return {"ece": ece, "reliability": right.groupby(bins).agg(**means).round(4).reset_index().to_dict("records")}
+
+
+def _confusion(runs: pd.DataFrame) -> pd.Series:
+    """By actual and predicted class, the share of the actual class's clips that were taken for another one."""
+    clips = runs.groupby("label").size()
+    return runs[runs.wrong].groupby(["label", "predicted"]).size().div(clips, level="label")
+
+
+def _confused(runs: pd.DataFrame, baseline: pd.Series | None) -> list[dict]:
+    pairs = _confusion(runs).sort_index().sort_values(ascending=False, kind="stable")[:PAIRS]
+    return [
+        {
+            "actual": actual,
+            "predicted": predicted,
+            "share": round(share, 4),
+            "change": None if baseline is None else round(share - baseline.get((actual, predicted), 0.0), 4),
+        }
+        for (actual, predicted), share in pairs.items()
+    ]
+
+
+def _often_wrong(runs: pd.DataFrame, paths: Mapping[str, str]) -> list[dict]:
+    share = runs.groupby("clip_id").wrong.mean().sort_values(ascending=False, kind="stable")
+    worst = []
+    for clip_id, wrong in share[share > 0][:CLIPS].items():
+        own = runs[runs.clip_id == clip_id]
+        clip = own.iloc[0]
+        worst.append(
+            {
+                "clip_id": clip_id,
+                "path": paths[clip_id],
+                "source_id": clip.source_id,
+                "label": clip.label,
+                "taken_for": own.predicted[own.wrong].mode()[0],
+                "wrong": round(wrong, 4),
+                "arms": own.groupby("arm", sort=False).wrong.mean().round(4).to_dict(),
+            }
+        )
+    return worst

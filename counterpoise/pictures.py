@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from counterpoise.evaluation import by_size
+from counterpoise.evaluation import BASELINE, TITLES, by_size
 
 CURVES = {
     "model": "str",
@@ -23,8 +23,9 @@ CURVES = {
     "loss": "float64",  # mean over the steps since the row before
     "val_macro_f1": "float64",
 }
-ARM_COLOURS = ["#7f7f7f", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000"]
-ARM_MARKERS = ["o", "s", "D", "^", "v", "P", "X", "*"]
+ARM_COLOURS = ["#7f7f7f", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8c6d31", "#D55E00", "#000000"]
+ARM_MARKERS = ["o", "s", "D", "^", "v", "P", "p", "X", "*"]
+VERDICT_STYLES = {"helps": ("#0072B2", "^"), "hurts": ("#D55E00", "v"), "cannot tell": ("#7f7f7f", "o")}
 PARTITION_COLOURS = {"train": "#0072B2", "val": "#E69F00", "test": "#009E73", "unused": "#cccccc"}
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
@@ -40,6 +41,7 @@ STYLE = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
+DIFFERENCES = ["model", "metric", "arm", "against", "mean", "low", "high", "corrected_low", "corrected_high", "verdict"]
 PANELS_IN_A_ROW = 4
 DPI = 150
 
@@ -161,7 +163,7 @@ def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> Non
     counts = dict(zip(table.label, table.train_clips, strict=True))
     ticks = [f"{names.get(label, label)}\n{counts[label]} clips" for label in labels]
     gap = 0.8 / len(arms)  # between two arms of one class; classes are 1 apart
-    height = max(0.5, 0.16 * len(arms) + 0.1) * len(labels) + 1.3  # inches
+    height = max(0.5, 0.13 * len(arms) + 0.1) * len(labels) + 1.3  # inches
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(1.4 + 3.6 * len(models), height), dpi=DPI, layout="constrained")
         panels = figure.subplots(1, len(models), squeeze=False, sharey=True).ravel()
@@ -188,8 +190,57 @@ def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> Non
             Line2D([], [], linestyle="", markersize=6, color=colour, marker=marker, label=arm)
             for arm, colour, marker in zip(arms, ARM_COLOURS * 2, ARM_MARKERS * 2, strict=False)
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=min(len(arms), 4), frameon=False)
+        columns = min(len(arms), 3 if len(models) == 1 else 5)
+        figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False)
         _save(figure, path)
+
+
+def differences(answer: dict, path: Path) -> None:
+    """Draw how much better each arm is than another, a row of panels per model: thick 95 %, thin corrected intervals.
+
+    Args:
+        answer: from `statistics.answer`; its recalls of single classes are left out.
+        path: the PNG to write.
+    """
+    table = pd.DataFrame(answer["differences"], columns=DIFFERENCES)
+    table = table[table.metric.isin(TITLES)]
+    models = list(answer["scores"])
+    metrics = [metric for metric in TITLES if (table.metric == metric).any()] or list(TITLES)
+    longest = table.groupby(["model", "metric"]).size().max() if len(table) else 1
+    with style.context(["default", STYLE]):
+        size = (4.9 * len(metrics), (0.24 * longest + 0.7) * len(models) + 0.5)  # inches
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        panels = figure.subplots(len(models), len(metrics), squeeze=False, sharex="col")
+        for (i, j), panel in np.ndenumerate(panels):
+            own = table[(table.model == models[i]) & (table.metric == metrics[j])]
+            _forest(panel, own)
+            panel.set_title(f"{models[i]}: {TITLES[metrics[j]]}", loc="left", fontweight="bold")
+            if i == len(models) - 1:
+                panel.set_xlabel(f"difference (thick: {100 * answer['level']:g} %, thin: corrected)")
+        handles = [
+            Line2D([], [], linestyle="", markersize=6, color=colour, marker=marker, label=verdict)
+            for verdict, (colour, marker) in VERDICT_STYLES.items()
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), frameon=False)
+        _save(figure, path)
+
+
+def _forest(panel: Axes, rows: pd.DataFrame) -> None:
+    """Comparisons with the baseline above, those with the best cheap arm below a line."""
+    for y, row in enumerate(rows.itertuples()):
+        colour, marker = VERDICT_STYLES[row.verdict]
+        panel.hlines(y, row.corrected_low, row.corrected_high, color=colour, linewidth=1)
+        panel.hlines(y, row.low, row.high, color=colour, linewidth=3, alpha=0.55)
+        panel.scatter(row.mean, y, s=34, color=colour, marker=marker, ec="white", lw=0.6, zorder=3)
+    plain = int((rows.against == BASELINE).sum())
+    if 0 < plain < len(rows):
+        panel.axhline(plain - 0.5, color="#bbbbbb", linewidth=0.8)
+    panel.axvline(0, color="#222222", linewidth=0.8, zorder=0)
+    panel.set_yticks(range(len(rows)), [f"{row.arm} − {row.against}" for row in rows.itertuples()])
+    panel.set_ylim(max(len(rows), 1) - 0.5, -0.5)
+    panel.grid(axis="x", color="#eeeeee", linewidth=0.8)
+    panel.set_axisbelow(True)
+    panel.spines["left"].set_visible(False)
 
 
 def collection(data: dict, names: dict[str, str], path: Path) -> None:

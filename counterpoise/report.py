@@ -3,37 +3,33 @@
 import argparse
 import json
 import sys
+import textwrap
 from pathlib import Path
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from counterpoise.evaluation import METRICS, by_size, paired_difference
+from counterpoise import CounterpoiseError
+from counterpoise.evaluation import BASELINE, TITLES, by_size
 
-BASELINE = "none"
-TITLES = {
-    "macro_f1": "macro-F1",
-    "rare_recall": "rare recall",
-    "balanced_accuracy": "balanced acc.",
-    "accuracy": "accuracy",
-}
-CLASS_COLUMN = 14  # characters that a column of the recall table may take
+COLUMNS = {**TITLES, "balanced_accuracy": "bal.\nacc.", "accuracy": "acc."}
+NUMBER = 6  # characters of a marked score
+VERDICTS = ("helps", "hurts", "cannot tell")
 
 
-class ReportError(ValueError):
+class ReportError(CounterpoiseError):
     """The metrics cannot be shown; the message says why and what to run."""
 
 
 def read(folder: str | Path) -> dict[str, dict]:
-    """Read summary.json, per_class.json and seeds.json, in the layout of `evaluation.summarise`.
+    """Read what `evaluate` wrote: `evaluation.summarise`'s three views, `statistics.answer` and `evaluation.errors`.
 
     Raises:
         ReportError: a file is missing or is no JSON.
     """
     metrics = {}
-    for name in ("summary", "per_class", "seeds"):
+    for name in ("summary", "per_class", "seeds", "answer", "errors"):
         path = Path(folder) / f"{name}.json"
         try:
             metrics[name] = json.loads(path.read_text(encoding="utf-8"))
@@ -45,51 +41,78 @@ def read(folder: str | Path) -> dict[str, dict]:
 
 
 def show(metrics: dict[str, dict], console: Console) -> None:
-    """Print for each model its scores, its recall by class and what can be told from them, then where to look next."""
-    seeds = metrics["seeds"]
+    """Print for each model its scores, its recall by class and its errors, then the answer and where to look next."""
+    seeds, answer = metrics["seeds"], metrics["answer"]
     for model, arms in metrics["summary"].items():
-        runs = [run for run in seeds["runs"] if run["model"] == model]
-        console.print(_scores(model, arms, runs))
+        runs = len({run["seed"] for run in seeds["runs"] if run["model"] == model})
+        errors = metrics["errors"][model]
+        console.print(_scores(model, arms, answer, errors["arms"], runs))
         for table in _recalls(metrics["per_class"][model], seeds["train_clips"], console.width):
             console.print()
             console.print(table)
         console.print()
-        console.print("• highest mean of its column; whether that is more than luck:", highlight=False)
-        for line in verdicts(model, list(arms), runs):
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        _print(["• best of its column, which may be luck."], console)
+        _print(_confusions(errors["arms"]), console)
+        _print(_clips(errors["clips"]), console)
+        console.print()
+    for model in metrics["summary"]:
+        console.rule(f"[bold]Does it help? {model}[/]", align="left", characters="─")
+        _print(verdicts([row for row in answer["differences"] if row["model"] == model], answer["level"]), console)
         console.print()
     rare = ", ".join(seeds["rare"]) or "none: no class has fewer than half of the largest one's training clips"
-    console.print(f"Rare classes: {rare}.", highlight=False)
-    console.print("Pictures:  plots/pictures/ and `dvc plots show`; every number: metrics/*.json", highlight=False)
-    console.print("Listen:    data/synthetic/<class>/", highlight=False, markup=False)
-    console.print("Go on:     `dvc exp run -S aug.factor=3`, `dvc metrics diff`, `dvc plots diff`", highlight=False)
+    _print(
+        [
+            f"Rare classes: {rare}.",
+            "Pictures:  plots/pictures/ and `dvc plots show`; every number: metrics/*.json",
+            "Listen:    data/synthetic/<class>/",
+            "Go on:     `dvc exp run -S aug.factor=3`, `dvc metrics diff`, `dvc plots diff`",
+        ],
+        console,
+    )
 
 
-def _scores(model: str, arms: dict[str, dict[str, float]], runs: list[dict]) -> Table:
-    """Rows: arms. Columns: the means over seeds, each with its standard deviation."""
-    seeds = " or ".join(map(str, sorted({len([run for run in runs if run["arm"] == arm]) for arm in arms})))
-    table = _table(f"{model}: scores on the test split, mean ± SD, n = {seeds} seeds")
-    shown = [metric for metric in METRICS if all(metric in scores for scores in arms.values())]
-    for metric in shown:
-        table.add_column(TITLES[metric], justify="right", no_wrap=True)
-    best = {metric: max(scores[metric] for scores in arms.values()) for metric in shown}
+def _print(lines: list[str], console: Console) -> None:
+    wrapper = textwrap.TextWrapper(console.width, subsequent_indent="    ", break_on_hyphens=False)
+    wrapper.break_long_words = False  # so that a path can be copied
+    for line in lines:
+        console.print(wrapper.fill(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def _scores(model: str, arms: dict[str, dict], answer: dict, calibration: dict[str, dict], runs: int) -> Table:
+    """Rows: arms. Columns: means over the seeds, the first two with their intervals; calibration error."""
+    table = _table(f"{model}: scores on the test split, mean of {runs} seed(s) [{100 * answer['level']:g} % interval]")
+    titles = {metric: title for metric, title in COLUMNS.items() if all(metric in scores for scores in arms.values())}
+    for title in [*titles.values(), "ECE"]:
+        table.add_column(title, justify="right", no_wrap=True)
+    best = {metric: max(scores[metric] for scores in arms.values()) for metric in titles}
+    lowest = min(own["ece"] for own in calibration.values())
     for arm, scores in arms.items():
-        spread = {metric: _spread([run[metric] for run in runs if run["arm"] == arm]) for metric in shown}
-        table.add_row(arm, *[_cell(scores[metric], best[metric]) + spread[metric] for metric in shown])
+        cells = [_cell(scores[metric], best[metric]) for metric in titles]
+        for i, metric in enumerate(titles):
+            if metric in TITLES:
+                low, high = (f"{x:.2f}".removeprefix("0") for x in answer["scores"][model][arm][metric][1:])
+                cells[i] += rf" \[{low}, {high}]"
+        table.add_row(arm, *cells, _cell(calibration[arm]["ece"], lowest))
     return table
 
 
 def _recalls(arms: dict[str, dict[str, dict]], train_clips: dict[str, int], width: int) -> list[Table]:
     """Rows: arms. Columns: classes, largest first, in as many tables as the width in characters asks for."""
-    order = by_size(train_clips)
-    fit = max(1, (width - max(map(len, arms))) // CLASS_COLUMN)
-    best = {label: max(classes[label]["recall"] for classes in arms.values()) for label in order}
+    best = {label: max(classes[label]["recall"] for classes in arms.values()) for label in train_clips}
+    names = max(map(len, arms))
+    rows, left = [], 0
+    for label in by_size(train_clips):
+        needed = 2 + max(NUMBER, *map(len, label.split("_")))  # a name's words stand below each other
+        if needed > left:
+            rows.append([])
+            left = width - names
+        rows[-1].append(label)
+        left -= needed
     tables = []
-    for start in range(0, len(order), fit):
-        labels = order[start : start + fit]
-        table = _table("recall, by training clips" if start == 0 else None)
+    for labels in rows:
+        table = _table(None if tables else "recall, by training clips")
         for label in labels:
-            table.add_column(f"{label.replace('_', ' ')}\n{train_clips[label]}", justify="right")
+            table.add_column(label.replace("_", "\n") + f"\n{train_clips[label]}", justify="right", no_wrap=True)
         for arm, classes in arms.items():
             table.add_row(arm, *[_cell(classes[label]["recall"], best[label]) for label in labels])
         tables.append(table)
@@ -97,7 +120,7 @@ def _recalls(arms: dict[str, dict[str, dict]], train_clips: dict[str, int], widt
 
 
 def _table(title: str | None) -> Table:
-    """A table without walls, so that four scores and their spread fit into 80 characters."""
+    """A table without walls, so that two scores with their intervals and three without fit into 80 characters."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
     table.add_column("arm", no_wrap=True)
@@ -105,41 +128,72 @@ def _table(title: str | None) -> Table:
 
 
 def _cell(value: float, best: float) -> str:
-    """A number, marked where it is the highest of its column; the mark survives a pipe, the colour does not."""
+    """A number, marked where it is the best of its column; the mark survives a pipe, the colour does not."""
     return f"[bold green]•{value:.3f}[/]" if value == best else f"{value:.3f}"
 
 
-def _spread(values: list[float]) -> str:
-    return f" ±{np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-
-
-def verdicts(model: str, arms: list[str], runs: list[dict]) -> list[str]:
-    """A sentence for each arm: its macro-F1 against the baseline's, paired by seed."""
-    if BASELINE not in arms:
-        return [f"{model}: no arm `{BASELINE}` to compare with; add it to `arms` in params.yaml."]
+def _confusions(arms: dict[str, dict]) -> list[str]:
+    """The two most confused pairs of the baseline and of the arms with variations."""
     lines = []
-    for arm in arms:
-        if arm == BASELINE:
-            continue
-        try:
-            found = paired_difference([run for run in runs if run["model"] == model], arm, BASELINE)
-        except ValueError as error:
-            lines.append(f"{model}, {arm} against {BASELINE}: {error}.")
-            continue
-        lines.append(f"{model}, {arm} against {BASELINE}: {_verdict(found)}")
-    return lines or [f"{model}: only the arm `{BASELINE}`, nothing to compare."]
+    for arm, own in arms.items():
+        if (arm == BASELINE or arm.startswith("diffusion")) and own["confused"]:
+            pairs = [
+                f"{pair['actual']} for {pair['predicted']} {pair['share']:.0%}"
+                + (f" ({100 * pair['change']:+.0f})" if pair["change"] is not None and arm != BASELINE else "")
+                for pair in own["confused"][:2]
+            ]
+            lines.append(f"Confused most under {arm}: {', '.join(pairs)}")
+    return lines
 
 
-def _verdict(found: dict) -> str:
-    gain = f"macro-F1 {found['mean']:+.3f}"
-    if found["seeds"] == 1:
-        return f"{gain}, cannot tell (1 seed has no spread; add seeds to `classifier.seeds`)."
-    interval = f"{gain} ± {found['half_width']:.3f} (95 % interval, {found['seeds']} seeds)"
-    if found["verdict"] != "cannot tell":
-        return f"{interval}, {found['verdict']}."
-    if abs(found["mean"]) <= found["half_width"]:
-        return f"{interval}, cannot tell: the interval holds 0."
-    return f"{interval}, cannot tell: smaller than the SD over seeds, {found['seed_sd']:.3f}."
+def _clips(clips: list[dict]) -> list[str]:
+    """The three clips that most runs get wrong."""
+    return [
+        f"Wrong in {clip['wrong']:.0%} of all runs: {clip['path']}, {clip['label']}, taken for {clip['taken_for']}"
+        for clip in clips[:3]
+    ]
+
+
+def verdicts(rows: list[dict], level: float) -> list[str]:
+    """What can be told of one model: sentences for the arms with variations of diffusion, a line for all others.
+
+    Args:
+        rows: this model's `differences` of `statistics.answer`.
+        level: of the intervals.
+    """
+    if not rows:
+        return [f"Nothing to compare: add `{BASELINE}` and other arms to `arms` in params.yaml."]
+    lines = []
+    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"].startswith("diffusion")):
+        own = [row for row in rows if row["arm"] == arm]
+        lines += [f"{row['sentence']}." for row in own if row["metric"] in TITLES]
+        recalls = {
+            row["metric"].removeprefix("recall/"): row["verdict"]
+            for row in own
+            if row["metric"].startswith("recall/") and row["against"] == BASELINE
+        }
+        if recalls:
+            lines.append(f"{arm} against {BASELINE}, class by class: {_sorted(recalls)}.")
+    for metric, title in TITLES.items():
+        cheap = {
+            row["arm"]: row["verdict"]
+            for row in rows
+            if row["metric"] == metric and row["against"] == BASELINE and not row["arm"].startswith("diffusion")
+        }
+        if cheap:
+            lines.append(f"Cheap arms against {BASELINE}, {title}: {_sorted(cheap)}.")
+    many = [max(row["comparisons"] for row in rows if (row["metric"] in TITLES) == whole) for whole in (True, False)]
+    lines.append(
+        f"Intervals: {100 * level:g} %, over recordings and seeds, corrected, as are the verdicts, for {many[0]} "
+        f"comparison(s); for {many[1]} where single classes are compared."
+    )
+    return lines
+
+
+def _sorted(verdict_of: dict[str, str]) -> str:
+    """Names by verdict, for example "drink, sneeze (helps); bark (cannot tell)"."""
+    names = {verdict: [name for name, own in verdict_of.items() if own == verdict] for verdict in VERDICTS}
+    return "; ".join(f"{', '.join(own)} ({verdict})" for verdict, own in names.items() if own)
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
         validation = (clips.fold == split.val_fold).to_numpy()
     test = (clips.fold == split.test_fold).to_numpy()
     partitions = np.select([test, validation], ["test", "val"], default="train").astype(object)
-    turns_of = _recording_turns if data.limit_unit == "recordings" else _clip_turns
+    turns_of = _recording_turns if data.limit_unit == "recordings" else clip_turns
     for label, allowed in data.limits().items():
         training = (clips.label == label).to_numpy() & (partitions == "train")
         turns = turns_of(clips[training], split.seed)
@@ -71,8 +71,11 @@ def _recording_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
     return np.array([place[source] for source in clips.source_id], dtype=int)
 
 
-def _clip_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
-    """The place of each clip, from 0, when every recording gives one clip a round: int `[clips]`."""
+def clip_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
+    """The place of each clip, from 0, when every recording gives one clip a round: int `[clips]`.
+
+    Whoever takes the clips of the first n places spreads them over as many recordings as there are.
+    """
     recording = _recording_turns(clips, seed)
     hashes = pd.Series([seed_for("limit", seed, clip_id) for clip_id in clips.clip_id], dtype="int64")
     rounds = hashes.groupby(recording).rank(method="first")
@@ -129,31 +132,36 @@ def check_amounts(
         )
 
 
-def audit(real: pd.DataFrame, synthetic: pd.DataFrame, seen: Mapping[str, Iterable[str]]) -> dict:
+def audit(
+    real: pd.DataFrame, synthetic: pd.DataFrame, seen: Mapping[str, Iterable[str]], judge: Iterable[str] = ()
+) -> dict:
     """Prove the leak rule on what was really made, or fail.
 
     Args:
         real: the catalogue with its `partition`; where it also has `sha256`, equal audio is looked for.
-        synthetic: the lineage of every synthetic clip (columns `catalog.LINEAGE`).
+        synthetic: the lineage of every clip that was made, by whatever means (columns `catalog.LINEAGE`).
         seen: for each label, the clips that its diffusion model was trained on.
+        judge: the clips that the judge learned from; none where every variation was kept.
 
     Returns:
-        What was checked, ready for JSON: clips and recordings of each partition, synthetic clips of each
-        label, and how many clips each model saw.
+        What was checked, ready for JSON: clips and recordings of each partition, synthetic clips of each start and
+        of each label, and how many clips each model and the judge learned from.
 
     Raises:
         LeakError: every way in which the rule is broken, each with its clips.
     """
     roots = real.drop_duplicates("clip_id").set_index("clip_id")
-    seen = {label: list(clip_ids) for label, clip_ids in seen.items()}
+    seen, judge = {label: list(clip_ids) for label, clip_ids in seen.items()}, list(judge)
     problems = _straddling(real, "source_id", "clips of a recording that lies in two partitions")
     if "sha256" in real:
         problems += _straddling(real, "sha256", "clips of the same audio in two partitions (remove all but one)")
     ids = pd.concat([real.clip_id, synthetic.clip_id])
     problems += _named("clip ids that occur more than once", sorted(set(ids[ids.duplicated()])))
     problems += _strays(roots, synthetic)
-    problems += _trespassers(roots, seen)
-    unproven = synthetic.clip_id[~synthetic.label.isin(list(seen))]
+    for label, clip_ids in seen.items():
+        problems += _trespassers(roots, clip_ids, f"the diffusion model of {label}")
+    problems += _trespassers(roots, judge, "the judge")
+    unproven = synthetic.clip_id[~synthetic.start.isin(catalog.CHEAP) & ~synthetic.label.isin(list(seen))]
     problems += _named("synthetic clips of a model that does not say which clips it saw", unproven)
     _raise_leaks(problems)
     return {
@@ -161,8 +169,12 @@ def audit(real: pd.DataFrame, synthetic: pd.DataFrame, seen: Mapping[str, Iterab
             name: {"clips": len(group), "recordings": int(group.source_id.nunique())}
             for name, group in real.groupby("partition")
         },
-        "synthetic": {label: int(n) for label, n in synthetic.label.value_counts().sort_index().items()},
+        "synthetic": {
+            start: {label: int(n) for label, n in made.label.value_counts().sort_index().items()}
+            for start, made in synthetic.groupby("start")
+        },
         "seen": {label: len(clip_ids) for label, clip_ids in sorted(seen.items())},
+        "judge": len(judge),
     }
 
 
@@ -194,19 +206,17 @@ def _strays(roots: pd.DataFrame, synthetic: pd.DataFrame) -> list[str]:
     return problems
 
 
-def _trespassers(roots: pd.DataFrame, seen: Mapping[str, list[str]]) -> list[str]:
-    """Clips that a diffusion model was trained on although they, or their recordings, are held out."""
-    partitions = roots.partition.to_dict()
-    sources = roots.source_id.to_dict()
+def _trespassers(roots: pd.DataFrame, clip_ids: list[str], learner: str) -> list[str]:
+    """Clips that a model was trained on although they, or their recordings, are held out."""
     held_out = set(roots.source_id[roots.partition.isin(["val", "test"])])
-    problems = []
-    for label, clip_ids in seen.items():
-        where = {clip_id: partitions.get(clip_id, "unknown") for clip_id in clip_ids}
-        wrong = [f"{clip_id} ({name})" for clip_id, name in where.items() if name != "train"]
-        problems += _named(f"clips outside training that the diffusion model of {label} saw", wrong)
-        near = [clip_id for clip_id, name in where.items() if name == "train" and sources[clip_id] in held_out]
-        problems += _named(f"clips of held-out recordings that the diffusion model of {label} saw", near)
-    return problems
+    learned = roots.reindex(clip_ids)
+    where = learned.partition.fillna("unknown")
+    wrong = [f"{clip_id} ({name})" for clip_id, name in where.items() if name != "train"]
+    near = learned.index[(where == "train") & learned.source_id.isin(held_out)]
+    return [
+        *_named(f"clips outside training that {learner} saw", wrong),
+        *_named(f"clips of held-out recordings that {learner} saw", near),
+    ]
 
 
 def audit_tables(train: Mapping[str, pd.DataFrame], val: pd.DataFrame, test: pd.DataFrame) -> None:
@@ -271,6 +281,6 @@ def examples(real: pd.DataFrame, synthetic: pd.DataFrame | None, sha256: Callabl
     table = real.assign(root_clip_id=real.clip_id, synthetic=False)
     if synthetic is not None:
         table = pd.concat([table, synthetic.assign(synthetic=True)])
-    table = table.sort_values("clip_id", ignore_index=True)
+    table = table.sort_values("clip_id", ignore_index=True, kind="stable")
     table["sha256"] = [sha256(path) for path in tqdm(table.path, desc="hash audio", unit="clip")]
     return table[list(catalog.EXAMPLES)].astype(catalog.EXAMPLES)

@@ -17,6 +17,7 @@ MENDED = Path("data/mended.csv")
 DUPLICATES = Path("data/duplicates.csv")
 LATENTS = Path("data/latents")
 SYNTHETIC = Path("data/synthetic")
+AUGMENTED = Path("data/augmented")
 SPLITS = Path("data/splits")
 PREDICTIONS = Path("data/predictions.csv")
 JUDGE = Path("models/judge")
@@ -26,6 +27,7 @@ CLASSIFIER = Path("models/classifier")
 PRETRAINED = Path("models/pretrained/yamnet.safetensors")
 METRICS = Path("metrics")
 PLOTS = Path("plots")
+NOTHING = "nothing.txt"  # in outputs that hold nothing, with the reason
 
 
 def run(stage: Callable[..., None]) -> None:
@@ -70,8 +72,13 @@ def nothing(folder: Path, why: str) -> None:
     """Leave an output that says why there is nothing in it; DVC warns of empty folders."""
     prune(folder, keep=[])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "nothing.txt").write_text(why + "\n")
+    (folder / NOTHING).write_text(why + "\n")
     print(why)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether :func:`nothing` left this output."""
+    return (folder / NOTHING).exists()
 
 
 def prune(folder: Path, keep: Collection[str]) -> None:

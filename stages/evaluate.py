@@ -1,10 +1,10 @@
-"""evaluate: score every classifier on the held-out recordings, and draw what it shows."""
+"""evaluate: score every classifier on the held-out recordings, say what that proves, and draw it."""
 
 import json
 
 import pandas as pd
 
-from counterpoise import catalog, evaluation, params, pictures, runtime
+from counterpoise import catalog, evaluation, params, pictures, runtime, statistics
 from counterpoise.classifiers import training
 from stages import CLASSIFIER, METRICS, PLOTS, PREDICTIONS, SPLITS, cache, run
 
@@ -27,12 +27,17 @@ def main() -> None:
                 probabilities = training.predict(
                     network, test, card.audio, p.runtime, device, p.classifier.batch_size, kept
                 )
-                predictions.append(evaluation.predictions(test, probabilities, card.labels, model, arm, seed))
+                predictions.append(
+                    evaluation.predictions(test, probabilities, card.labels, model, arm, seed, p.split.test_fold)
+                )
                 curves.append(pictures.curve_table(PLOTS / "training" / name / "plots/metrics", model, arm, seed))
 
     # Score
     table = pd.concat(predictions)
-    views = evaluation.summarise(evaluation.score_runs(table, labels), counts)
+    rare = evaluation.rare_classes(counts, p.data.scarce.classes)
+    views = evaluation.summarise(evaluation.score_runs(table, labels), counts, rare)
+    views["answer"] = statistics.answer(statistics.bootstrap(table, labels, rare, p.evaluation))
+    views["errors"] = evaluation.errors(table, dict(zip(test.clip_id, test.path)))
     catalog.write(table, PREDICTIONS)
     METRICS.mkdir(exist_ok=True)
     for name, view in views.items():
@@ -46,6 +51,7 @@ def main() -> None:
     for model in p.models:
         pictures.confusion(confusion, model, counts, names, PLOTS / "pictures" / f"confusion_{model}.png")
     pictures.recall_by_arm(per_class, names, PLOTS / "pictures" / "recall_by_arm.png")
+    pictures.differences(views["answer"], PLOTS / "pictures" / "differences.png")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ def main(arm: str, model: str) -> None:
     examples, validation = (catalog.read(table, catalog.EXAMPLES) for table in tables)
     catalog.check_contents(pd.concat([examples, validation]))
     weights = training.class_weights(examples.label.tolist(), labels) if arm == "class_weights" else None
+    mixup = p.classifier.mixup_alpha if arm == "mixup" else None
     pretrained = PRETRAINED if model == "yamnet" and p.classifier.init == "audioset" else None
 
     key = checkpoint.key(
@@ -36,7 +37,7 @@ def main(arm: str, model: str) -> None:
             ) as live:
                 training.train(
                     network, examples, labels, p.audio, p.classifier, p.runtime, device, seed, weights, state,
-                    functools.partial(report, live), validation, cache("embeddings"),
+                    functools.partial(report, live), validation, cache("embeddings"), mixup,
                 )
             training.save(CLASSIFIER / name / f"seed{seed}", network, card)
 

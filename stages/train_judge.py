@@ -1,4 +1,4 @@
-"""train_judge: whoever recognises variations learns to, from training clips alone."""
+"""train_judge: whoever recognises generated sounds learns to, from training clips alone."""
 
 import shutil
 
@@ -15,8 +15,8 @@ from stages import CLIPS, JUDGE, PRETRAINED, nothing, prune, run, working
 
 def main() -> None:
     p = params.load()
-    if p.generate.keep == "all":
-        return nothing(JUDGE, "every variation is kept: no judge is needed")
+    if not {"diffusion", "diffusion_classic"} & set(p.arms):
+        return nothing(JUDGE, "no arm has generated sounds: nobody needs to recognise them")
     prune(JUDGE, keep=[])
     JUDGE.mkdir(parents=True, exist_ok=True)
     device = runtime.setup(p.runtime)

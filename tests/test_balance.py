@@ -1,6 +1,6 @@
 import pytest
 
-from counterpoise.balance import BalanceError, per_root, plan
+from counterpoise.balance import BalanceError, per_root, plan, share_out, warnings
 from counterpoise.params import Aug
 
 COUNTS = {"siren": 120, "bark": 100, "shot": 12}
@@ -58,3 +58,22 @@ def test_no_variations_need_no_clips_but_some_do():
     assert per_root([], 0) == []
     with pytest.raises(BalanceError, match="2 variations"):
         per_root([], 2)
+
+
+def test_shares_give_every_clip_one_before_any_gets_two_and_only_grow():
+    clips = [f"c{i}" for i in range(5)]
+    few, many = share_out(clips, 7, 0), share_out(reversed(clips), 13, 0)
+    assert sorted(few.values()) == [1, 1, 1, 2, 2] and sum(many.values()) == 13
+    assert list(few) == list(many) and all(few[clip] <= many[clip] for clip in clips)
+    assert len(share_out(clips, 3, 0)) == 3 and share_out(clips, 0, 0) == share_out([], 0, 0) == {}
+    assert len({tuple(share_out(clips, 5, seed)) for seed in range(10)}) > 5  # another seed, another order
+    with pytest.raises(BalanceError, match="2 variations"):
+        share_out([], 2, 0)
+
+
+def test_too_many_added_clips_for_each_real_one_bring_a_warning_that_names_the_class():
+    table = plan(COUNTS, Aug(factor=9))
+    assert warnings(table, 9) == []
+    (line,) = warnings(table, 8.9)
+    assert line.startswith("shot: 108 added clips on 12 real ones, 9 for each") and "aug.warn_above (8.9)" in line
+    assert warnings(plan({"a": 3, "b": 0}, Aug(factor=9)), 0.1) == []

@@ -19,11 +19,13 @@ from counterpoise.classifiers.training import (
     class_weights,
     draw,
     load,
+    mix,
     predict,
     save,
     train,
 )
 from counterpoise.params import Audio, Classifier, Features, Runtime
+from counterpoise.runtime import seed_for
 
 torch.set_num_threads(1)
 
@@ -57,14 +59,19 @@ def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Mo
     return build(name, 2, AUDIO, FEATURES, classifier, seed=1)
 
 
-def run(model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, checkpoint=None, validation=None):
+def run(
+    model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, checkpoint=None, validation=None, mixup=None
+):
     """Train, and return what `report` was told."""
     told = {}
 
     def report(step: int, measured: dict[str, float]) -> None:
         told[step] = measured
 
-    train(model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, report, validation)
+    train(
+        model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, report, validation,
+        mixup=mixup,
+    )
     return told
 
 
@@ -184,6 +191,74 @@ def test_class_weights_change_what_is_learnt(examples):
     assert not same_weights(plain, weighted)
     hisses = [predict(model, examples, AUDIO, RUNTIME, CPU, 40)[:, 0].mean() for model in (plain, weighted)]
     assert hisses[1] > hisses[0]
+
+
+def test_a_batch_is_mixed_with_itself_in_one_share():
+    generator = torch.Generator().manual_seed(0)
+    batch = torch.eye(8).reshape(8, 2, 4)  # every row is told by its place
+    mixed, share, partners = mix(batch, 1.0, generator)
+    assert sorted(partners.tolist()) == list(range(8)) and 0 < share < 1
+    torch.testing.assert_close(mixed, share * batch + (1 - share) * batch[partners])
+    torch.testing.assert_close(mixed.sum(dim=(1, 2)), torch.ones(8))
+    shares = torch.tensor([mix(batch, 0.2, generator)[1] for _ in range(2000)])
+    assert shares.mean().item() == pytest.approx(0.5, abs=0.04)
+    assert shares.var().item() == pytest.approx(1 / (4 * (2 * 0.2 + 1)), rel=0.1)  # of Beta(a, a)
+
+
+class Plain(torch.nn.Module):
+    """The mean of the first half of a wave, and of the second, as logits."""
+
+    pretrained = frozen = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.head = torch.nn.Identity(), torch.nn.Linear(2, 2)
+        torch.nn.init.eye_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+
+    def forward(self, wave, generator=None):
+        self.heard = wave
+        return self.head(wave[:, 0].unflatten(1, (2, -1)).mean(dim=2)).log_softmax(dim=1)
+
+
+def test_the_loss_is_mixed_as_the_inputs_are(examples):
+    model = Plain()
+    told = run(model, examples[:8], few(1), mixup=1.0)
+    (rows,) = draw(8, 8, range(1), 0)
+    waves = [sound.fit(sound.read(path, 8000, 1), 4000) for path in examples.path.iloc[rows]]
+    generator = torch.Generator().manual_seed(seed_for("augmentation", 0))
+    mixed, share, partners = mix(torch.from_numpy(np.stack(waves)), 1.0, generator)
+    assert torch.equal(model.heard, mixed)
+    targets = torch.nn.functional.one_hot(torch.tensor([LABELS.index(label) for label in examples.label.iloc[rows]]))
+    soft = share * targets + (1 - share) * targets[partners]
+    log_probabilities = mixed[:, 0].unflatten(1, (2, -1)).mean(dim=2).log_softmax(dim=1)
+    assert told[1]["loss"] == pytest.approx(-(soft * log_probabilities).sum(dim=1).mean().item())
+    assert share > 0.01 and not torch.equal(targets, targets[partners])
+
+
+def test_an_interrupted_training_with_mixup_ends_with_the_same_bits(examples, tmp_path):
+    whole, plain, resumed = fresh(), fresh(), fresh()
+    told_whole = run(whole, examples, few(6), mixup=0.4)
+    run(plain, examples, few(6))
+    assert not same_weights(whole, plain)
+
+    def stop(step: int, measured: dict[str, float]) -> None:
+        if step == 6:
+            raise KeyboardInterrupt
+
+    checkpoint = Checkpoint(tmp_path / "run.pt")
+    with pytest.raises(KeyboardInterrupt):
+        train(fresh(), examples, LABELS, AUDIO, few(6), RUNTIME, CPU, 0, None, checkpoint, stop, None, None, 0.4)
+    assert run(resumed, examples, few(6), checkpoint=checkpoint, mixup=0.4) == told_whole
+    assert same_weights(resumed, whole)
+
+
+def test_a_frozen_body_s_embeddings_are_mixed(examples, weights):
+    def told(mixup: float | None) -> dict:
+        model, classifier = pretrained(weights, "frozen")
+        return run(model, examples[:16], classifier, mixup=mixup)
+
+    assert told(1.0) == told(1.0) != told(None)
 
 
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])

@@ -1,4 +1,4 @@
-"""Scores against hand-computed cases and scikit-learn, means over seeds, and what may be concluded from them."""
+"""Scores and errors against hand-computed cases and scikit-learn, and means over seeds."""
 
 import json
 
@@ -10,10 +10,6 @@ from sklearn import metrics
 from counterpoise import evaluation
 
 LABELS = ["bark", "howl", "whine"]
-
-
-def runs_of(arm: str, values: list[float]) -> list[dict]:
-    return [{"model": "cnn", "arm": arm, "seed": seed, "macro_f1": value} for seed, value in enumerate(values)]
 
 
 def test_scores_agree_with_a_case_computed_by_hand():
@@ -67,19 +63,21 @@ def test_labels_that_do_not_fit_are_named(truth, predicted, message):
 
 
 def test_predictions_hold_the_most_likely_class_and_the_probability_of_the_true_one():
-    clips = pd.DataFrame({"clip_id": ["a", "b"], "label": ["howl", "bark"]}, index=[7, 3])
+    clips = pd.DataFrame({"clip_id": ["a", "b"], "label": ["howl", "bark"], "source_id": ["r", "s"]}, index=[7, 3])
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-    found = evaluation.predictions(clips, probabilities, LABELS, "cnn", "none", 4)
+    found = evaluation.predictions(clips, probabilities, LABELS, "cnn", "none", 4, 2)
     assert list(found.columns) == list(evaluation.PREDICTIONS)
     assert found.predicted.tolist() == ["bark", "whine"]
     assert found.true_probability.tolist() == [0.3, 0.1]
+    assert found.confidence.tolist() == [0.5, 0.7]
+    assert found.source_id.tolist() == ["r", "s"] and found.fold.tolist() == [2, 2]
     assert found[["model", "arm", "seed"]].drop_duplicates().values.tolist() == [["cnn", "none", 4]]
 
 
 def test_probabilities_of_another_shape_are_refused():
-    clips = pd.DataFrame({"clip_id": ["a"], "label": ["howl"]})
+    clips = pd.DataFrame({"clip_id": ["a"], "label": ["howl"], "source_id": ["r"]})
     with pytest.raises(ValueError, match=r"\[1, 2\]; expected \[1 clips, 3 classes\]"):
-        evaluation.predictions(clips, np.ones((1, 2)) / 2, LABELS, "cnn", "none", 0)
+        evaluation.predictions(clips, np.ones((1, 2)) / 2, LABELS, "cnn", "none", 0, 1)
 
 
 def test_a_class_is_rare_below_half_of_the_largest():
@@ -87,13 +85,17 @@ def test_a_class_is_rare_below_half_of_the_largest():
     assert evaluation.rare_classes({"bark": 10, "howl": 10}) == []
 
 
+def test_classes_made_scarce_on_purpose_are_the_rare_ones_even_where_they_are_whole():
+    assert evaluation.rare_classes({"bark": 100, "howl": 100, "whine": 9}, ["howl"]) == ["howl"]
+
+
 def two_seeds_of_one_arm() -> list[dict]:
     truth = ["bark", "bark", "howl", "howl", "whine", "whine"]
     answers = {0: truth, 1: ["bark", "bark", "howl", "bark", "bark", "bark"]}
-    clips = pd.DataFrame({"clip_id": list("abcdef"), "label": truth})
+    clips = pd.DataFrame({"clip_id": list("abcdef"), "label": truth, "source_id": list("rrsstt")})
     tables = [
         evaluation.predictions(
-            clips, np.array([[a == label for label in LABELS] for a in answer], float), LABELS, "cnn", "none", seed
+            clips, np.array([[a == label for label in LABELS] for a in answer], float), LABELS, "cnn", "none", seed, 1
         )
         for seed, answer in answers.items()
     ]
@@ -101,7 +103,7 @@ def two_seeds_of_one_arm() -> list[dict]:
 
 
 def test_summaries_are_means_over_the_seeds():
-    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 100, "howl": 20, "whine": 10})
+    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 100, "howl": 20, "whine": 10}, ["howl", "whine"])
     assert list(views["summary"]["cnn"]["none"]) == list(evaluation.METRICS)
     assert views["summary"]["cnn"]["none"]["accuracy"] == 0.75
     assert views["summary"]["cnn"]["none"]["rare_recall"] == pytest.approx((1.0 + (0.5 + 0.0) / 2) / 2)
@@ -114,38 +116,62 @@ def test_summaries_are_means_over_the_seeds():
 
 
 def test_without_a_rare_class_there_is_no_rare_recall():
-    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 10, "howl": 10, "whine": 10})
+    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 10, "howl": 10, "whine": 10}, [])
     assert "rare_recall" not in views["summary"]["cnn"]["none"]
 
 
-def test_the_paired_interval_is_students():
-    found = evaluation.paired_difference(
-        runs_of("none", [0.50, 0.52, 0.51]) + runs_of("diffusion", [0.60, 0.61, 0.63]), "diffusion", "none"
-    )
-    differences = np.array([0.10, 0.09, 0.12])
-    assert found["mean"] == pytest.approx(differences.mean())
-    assert found["half_width"] == pytest.approx(4.302653 * differences.std(ddof=1) / np.sqrt(3), rel=1e-6)
-    assert (found["seeds"], found["verdict"]) == (3, "better")
+def errors_of_two_arms() -> dict:
+    """Four clips; `none` takes both howls for barks with confidence 0.9, `classic` one of them with 0.6."""
+    labels = ["bark", "bark", "howl", "howl"]
+    clips = pd.DataFrame({"clip_id": list("abcd"), "label": labels, "source_id": list("rrst")})
+    bark, howl, doubt = [0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.6, 0.4, 0.0]
+    answers = {"none": [bark, bark, bark, bark], "classic": [bark, bark, howl, doubt]}
+    tables = [
+        evaluation.predictions(clips, np.array(rows), LABELS, "cnn", arm, seed, 1)
+        for arm, rows in answers.items()
+        for seed in (0, 1)
+    ]
+    found = evaluation.errors(pd.concat(tables), {clip: f"raw/{clip}.flac" for clip in "abcd"})
+    assert json.loads(json.dumps(found)) == found
+    return found["cnn"]
 
 
-def test_a_consistent_gain_smaller_than_the_seeds_spread_cannot_be_told():
-    found = evaluation.paired_difference(
-        runs_of("none", [0.40, 0.50, 0.60]) + runs_of("diffusion", [0.42, 0.52, 0.62]), "diffusion", "none"
-    )
-    assert found["half_width"] < found["mean"] < found["seed_sd"]
-    assert found["verdict"] == "cannot tell"
+def test_the_calibration_error_is_guos():
+    arms = errors_of_two_arms()["arms"]
+    assert arms["none"]["ece"] == pytest.approx(0.9 - 0.5)
+    assert arms["classic"]["ece"] == pytest.approx(3 / 4 * (1 - 0.9) + 1 / 4 * 0.6)
+    assert arms["classic"]["reliability"] == [  # of 15 bins, 0.6 = 9/15 closes the ninth
+        {"bin": 9, "clips": 2, "confidence": 0.6, "accuracy": 0.0},
+        {"bin": 14, "clips": 6, "confidence": 0.9, "accuracy": 1.0},
+    ]
 
 
-def test_noise_and_a_single_seed_cannot_be_told():
-    noise = runs_of("none", [0.50, 0.58, 0.53]) + runs_of("diffusion", [0.56, 0.52, 0.55])
-    assert evaluation.paired_difference(noise, "diffusion", "none")["verdict"] == "cannot tell"
-    single = runs_of("none", [0.1]) + runs_of("diffusion", [0.9])
-    assert evaluation.paired_difference(single, "diffusion", "none")["verdict"] == "cannot tell"
+def test_the_calibration_error_is_the_mean_of_the_runs_and_not_that_of_their_mixture():
+    clips = pd.DataFrame({"clip_id": list("ab"), "label": ["bark", "bark"], "source_id": list("rs")})
+    sure = {0: [[1.0, 0, 0]] * 2, 1: [[0, 1.0, 0]] * 2}  # all right, all wrong, always sure
+    tables = [evaluation.predictions(clips, np.array(p), LABELS, "cnn", "none", seed, 1) for seed, p in sure.items()]
+    assert evaluation.errors(pd.concat(tables), {"a": "a", "b": "b"})["cnn"]["arms"]["none"]["ece"] == 0.5
 
 
-def test_only_seeds_that_both_arms_have_are_paired():
-    runs = runs_of("none", [0.5, 0.51]) + runs_of("diffusion", [0.4, 0.41, 0.99])
-    found = evaluation.paired_difference(runs, "diffusion", "none")
-    assert (found["seeds"], found["verdict"]) == (2, "worse")
-    with pytest.raises(ValueError, match="share no seed"):
-        evaluation.paired_difference(runs_of("none", [0.5]), "diffusion", "none")
+def test_confused_pairs_have_their_share_and_their_change_against_none():
+    arms = errors_of_two_arms()["arms"]
+    assert arms["none"]["confused"] == [{"actual": "howl", "predicted": "bark", "share": 1.0, "change": 0.0}]
+    assert arms["classic"]["confused"] == [{"actual": "howl", "predicted": "bark", "share": 0.5, "change": -0.5}]
+
+
+def test_the_clips_most_often_wrong_are_named_with_each_arms_share():
+    worst = errors_of_two_arms()["clips"]
+    assert [clip["clip_id"] for clip in worst] == ["d", "c"]
+    assert worst[1] == {
+        "clip_id": "c", "path": "raw/c.flac", "source_id": "s", "label": "howl", "taken_for": "bark", "wrong": 0.5,
+        "arms": {"none": 1.0, "classic": 0.0},
+    }  # fmt: skip
+
+
+def test_without_the_arm_none_and_without_errors_nothing_is_compared():
+    clips = pd.DataFrame({"clip_id": ["a"], "label": ["bark"], "source_id": ["r"]})
+    right = evaluation.predictions(clips, np.array([[1.0, 0, 0]]), LABELS, "cnn", "classic", 0, 1)
+    found = evaluation.errors(right, {"a": "a"})["cnn"]
+    assert found["clips"] == [] and found["arms"]["classic"]["confused"] == []
+    wrong = evaluation.predictions(clips, np.array([[0, 1.0, 0]]), LABELS, "cnn", "classic", 0, 1)
+    assert evaluation.errors(wrong, {"a": "a"})["cnn"]["arms"]["classic"]["confused"][0]["change"] is None

@@ -1,6 +1,7 @@
 """The plots' tables and pictures: classes in order, sums over seeds, the same bytes from the same results."""
 
 import json
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from dvc_render.vega import VegaRenderer
 
-from counterpoise import pictures
+from counterpoise import params, pictures
 
 TEMPLATES = Path(__file__).parents[1] / ".dvc" / "plots"
 
@@ -95,6 +96,43 @@ def test_more_arms_than_a_row_holds_are_drawn_in_several_rows(seeds, tmp_path):
     pictures.confusion(many, "cnn", seeds["train_clips"], {}, tmp_path / "five.png")
     heights = [int(np.frombuffer((tmp_path / name).read_bytes()[20:24], ">u4")[0]) for name in ("two.png", "five.png")]
     assert heights[1] > 1.5 * heights[0]
+
+
+def answer(arms: list[str]) -> dict:
+    """An answer in which every arm but the last helps."""
+    rows = [
+        {
+            "model": "cnn", "metric": metric, "arm": arm, "against": against, "comparisons": 9, "mean": 0.1,
+            "low": 0.05, "high": 0.15, "corrected_low": 0.02, "corrected_high": 0.18, "p": 0.01,
+            "verdict": "cannot tell" if arm == arms[-1] else "helps", "sentence": "",
+        }
+        for metric in ("rare_recall", "macro_f1", "recall/bark")
+        for arm, against in [*((arm, "none") for arm in arms[1:]), (arms[-1], arms[1])]
+    ]  # fmt: skip
+    return {"level": 0.95, "scores": {"cnn": {arm: {} for arm in arms}}, "differences": rows}
+
+
+def test_differences_are_drawn_the_same_each_time_and_grow_with_their_number(tmp_path):
+    few, many = answer(["none", "classic", "diffusion"]), answer(["none", *"abcdefg", "diffusion"])
+    for name, what in (("first", few), ("second", few), ("many", many)):
+        pictures.differences(what, tmp_path / name / "differences.png")
+    first, second, more = ((tmp_path / name / "differences.png").read_bytes() for name in ("first", "second", "many"))
+    assert first == second and first.startswith(b"\x89PNG") and b"Software" not in first
+    assert int.from_bytes(more[20:24]) > 1.4 * int.from_bytes(first[20:24])
+    few["differences"][0]["verdict"] = "hurts"
+    pictures.differences(few, tmp_path / "hurts.png")
+    assert (tmp_path / "hurts.png").read_bytes() != first
+
+
+def test_a_single_arm_has_a_picture_without_differences(tmp_path):
+    pictures.differences({"level": 0.95, "scores": {"cnn": {"none": {}}}, "differences": []}, tmp_path / "none.png")
+    assert (tmp_path / "none.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_arm_and_verdict_has_a_look_of_its_own():
+    arms = typing.get_args(params.Arm)
+    assert len(set(pictures.ARM_COLOURS)) == len(set(pictures.ARM_MARKERS)) >= len(arms)
+    assert len(set(pictures.VERDICT_STYLES.values())) == len(pictures.VERDICT_STYLES) == 3
 
 
 @pytest.mark.parametrize(

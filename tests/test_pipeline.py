@@ -29,6 +29,7 @@ TINY = {
     "aug": {"factor": 1},
     "classifier": {"seeds": [0, 1], "steps": 6, "batch_size": 4, "checkpoint_every": 2},
     "arms": ["none", "diffusion"],
+    "judge": {"steps": 6, "batch_size": 4},
     "runtime": {"threads": 1},
 }
 CLASSES = ["bark", "pant", "sneeze"]

@@ -1,9 +1,11 @@
+import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
 from scipy import linalg
+from scipy.spatial.distance import pdist
 
 from counterpoise import quality
 
@@ -252,3 +254,25 @@ def test_embeddings_that_do_not_fit_are_refused(measure):
 def test_a_reference_of_equal_sounds_has_no_bandwidth():
     with pytest.raises(ValueError, match="bandwidth is 0"):
         quality.kad(cloud(5), np.ones((5, 8)))
+
+
+def test_halves_of_one_kind_are_zero_apart_on_average_and_as_far_as_the_halves_of_real_sounds_are():
+    mean, low, high = quality.kad_of_halves(cloud(60), np.arange(60), resamples=400)
+    assert low < mean < high and abs(mean) < 0.5 * (high - low)
+    x, median = cloud(8), np.median(pdist(cloud(8)))
+    one = quality.kad_of_halves(x, np.arange(8), resamples=1)[0]
+    halves = itertools.combinations(range(8), 4)
+    by_hand = [quality.kad(x[list(half)], np.delete(x, half, axis=0), median) for half in halves]
+    assert np.abs(np.array(by_hand) - one).min() < 1e-9
+
+
+def test_recordings_stay_in_one_half_so_alike_clips_drive_halves_apart():
+    groups = np.repeat(np.arange(6), 10)
+    sounds = cloud(6, seed=1)[groups] + 0.1 * cloud(60, seed=2)
+    together, apart = (quality.kad_of_halves(sounds, g, resamples=200)[0] for g in (groups, np.arange(60)))
+    assert together > 1 > apart
+
+
+def test_halves_need_four_recordings():
+    with pytest.raises(ValueError, match="3 different ones; expected at least 4"):
+        quality.kad_of_halves(cloud(9), [0, 1, 2] * 3)

@@ -187,19 +187,26 @@ def any_clip(real, partition, label="siren"):
     return real.index[(real.partition == partition) & (real.label == label)][0]
 
 
-def leak(real, synthetic, seen):
+def leak(real, synthetic, seen, judge=()):
     with pytest.raises(splits.LeakError) as caught:
-        splits.audit(real, synthetic, seen)
+        splits.audit(real, synthetic, seen, judge)
     return str(caught.value)
 
 
 def test_an_honest_split_passes_and_is_counted():
     real = partitioned()
-    report = splits.audit(real, variations(real), seen_by_models(real))
+    judge = real.clip_id[real.partition == "train"]
+    made = variations(real)
+    made.loc[:3, "start"] = "classic"
+    report = splits.audit(real, made, seen_by_models(real), judge)
     assert json.loads(json.dumps(report)) == report
     assert report["real"]["test"] == {"clips": 48, "recordings": 16}
     assert sum(part["clips"] for part in report["real"].values()) == len(real)
-    assert sum(report["synthetic"].values()) == 12
+    assert report["synthetic"] == {
+        start: own.label.value_counts().to_dict() for start, own in made.groupby("start")
+    }
+    assert sum(sum(labels.values()) for labels in report["synthetic"].values()) == 12
+    assert report["judge"] == len(judge)
     assert report["seen"]["siren"] == ((real.label == "siren") & (real.partition == "train")).sum()
 
 
@@ -281,6 +288,35 @@ def test_a_model_that_does_not_say_what_it_saw_proves_nothing():
     message = leak(real, made, {"siren": []})
     assert "does not say" in message
     assert {clip_id for clip_id in made.clip_id if clip_id in message} == set(made.clip_id[made.label == "bark"])
+
+
+@pytest.mark.parametrize("start", ["classic", "roundtrip"])
+def test_clips_that_no_diffusion_model_made_need_none_that_says_what_it_saw_but_their_roots_must_train(start):
+    real = partitioned()
+    made = variations(real).assign(start=start, clip_id=lambda made: made.clip_id + start)
+    splits.audit(real, pd.concat([made, variations(real)]), seen_by_models(real))
+    splits.audit(real, made, {})
+    root = real.loc[any_clip(real, "test", made.label[3])]
+    made.loc[3, ["root_clip_id", "source_id", "fold"]] = [root.clip_id, root.source_id, root.fold]
+    assert f"{made.clip_id[3]} (root {root.clip_id}: test)" in leak(real, made, {})
+
+
+@pytest.mark.parametrize("partition", ["val", "test", "unused"])
+def test_a_judge_that_learned_from_a_clip_outside_training_is_a_leak(partition):
+    real = partitioned()
+    clip_id = real.clip_id[any_clip(real, partition, "bark")]
+    judge = [*real.clip_id[real.partition == "train"], clip_id]
+    message = leak(real, variations(real), seen_by_models(real), judge)
+    assert f"1 clips outside training that the judge saw: {clip_id} ({partition})" in message
+
+
+def test_a_judge_that_learned_from_a_held_out_recording_through_another_clip_is_a_leak():
+    real = partitioned()
+    moved = any_clip(real, "test")
+    real.loc[moved, "partition"] = "train"
+    message = leak(real, variations(real), seen_by_models(real), [real.clip_id[moved], "nobody"])
+    assert f"held-out recordings that the judge saw: {real.clip_id[moved]}" in message
+    assert "that the judge saw: nobody (unknown)" in message
 
 
 def test_a_synthetic_clip_under_the_id_of_a_real_one_is_a_leak():

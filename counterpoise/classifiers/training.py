@@ -1,5 +1,6 @@
 """Train a classifier for a fixed number of steps, predict with it, keep it in a folder."""
 
+import functools
 import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import safetensors
 import safetensors.torch
+import scipy.special
 import sklearn.metrics
 import sklearn.utils.class_weight
 import torch
@@ -27,6 +29,7 @@ from counterpoise.runtime import autocast, seed_for
 
 
 REPORTS = 20  # in a training
+KEPT_BYTES = 256 * 2**20  # of waves that a training keeps in memory, so that a small collection is decoded once
 
 
 class TrainingError(CounterpoiseError):
@@ -61,6 +64,7 @@ def train(
     report: Callable[[int, dict[str, float]], None],
     validation: pd.DataFrame | None,
     cache: Path | None = None,
+    mixup: float | None = None,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
 
@@ -88,6 +92,7 @@ def train(
             came before again.
         validation: `catalog.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
+        mixup: alpha of mixup (:func:`mix`); None for none.
 
     Raises:
         TrainingError: there are no clips, a clip's label is not in `labels`, or the loss is not finite.
@@ -128,9 +133,14 @@ def train(
     model.train()
     for step, (rows, batch) in enumerate(progress, start=done + 1):
         # Forward
+        if mixup is not None:
+            batch, share, partners = mix(batch, mixup, generator)
         with autocast(runtime, device):
             log_probabilities = forward(batch.to(device), generator)
         loss = F.nll_loss(log_probabilities, targets[rows].to(device), weights)
+        if mixup is not None:
+            other = F.nll_loss(log_probabilities, targets[rows[partners]].to(device), weights)
+            loss = share * loss + (1 - share) * other
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {step} of {classifier.steps}. Lower classifier.learning_rate "
@@ -259,6 +269,27 @@ def load(folder: Path, device: torch.device) -> tuple[nn.Module, Card]:
     return model.to(device).eval(), card
 
 
+def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, float, Tensor]:
+    """Mix the inputs of a batch in pairs: mixup (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018).
+
+    As the paper says in section 2, one batch is mixed with itself in another order; as in its authors' code, with one
+    share for the whole batch.
+
+    Args:
+        batch: `[B, ...]`, on the CPU.
+        alpha: the share is drawn from Beta(alpha, alpha).
+        generator: of the CPU.
+
+    Returns:
+        The mixed inputs `[B, ...]`; the share that each keeps, 0 to 1; the row of each one's partner `[B]`. A loss is
+        mixed in the same way: share times that of the own class, and the rest that of the partner's.
+    """
+    uniform = torch.rand((), generator=generator, dtype=torch.float64).item()
+    share = float(scipy.special.betaincinv(alpha, alpha, uniform))  # the inverse of the distribution function
+    partners = torch.randperm(len(batch), generator=generator)
+    return share * batch + (1 - share) * batch[partners], share, partners
+
+
 def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[list[int]]:
     """The rows of each step's batch: permutations of all examples laid end to end, cut into full batches."""
 
@@ -273,18 +304,24 @@ def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[li
 
 
 class _Waves(Sequence[np.ndarray]):
-    """Clips' waves `[channels, samples]`, each read when it is asked for."""
+    """Clips' waves `[channels, samples]`, each read when it is asked for; what was read last stays in memory."""
 
     def __init__(self, paths: list[str], audio: Audio) -> None:
         self.paths = paths
         self.audio = audio
+        self._samples = round(audio.seconds * audio.sample_rate)
+        self._read = functools.lru_cache(KEPT_BYTES // (4 * audio.channels * self._samples))(self._read)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        wave = sound.read(self.paths[row], self.audio.sample_rate, self.audio.channels)
-        return sound.fit(wave, round(self.audio.seconds * self.audio.sample_rate))
+        return self._read(self.paths[row])
+
+    def _read(self, path: str) -> np.ndarray:
+        wave = sound.fit(sound.read(path, self.audio.sample_rate, self.audio.channels), self._samples)
+        wave.setflags(write=False)  # many batches share it
+        return wave
 
 
 class _Batches(Dataset):

@@ -1,0 +1,143 @@
+"""Pictures of experiments side by side: a score against one parameter, and all configurations below each other.
+
+Colours, shapes and bytes as in :mod:`counterpoise.pictures`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from counterpoise.pictures import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, _save
+
+IN_A_ROW = 3  # panels
+NAMES_IN_A_ROW = 3  # of the legend
+
+
+def shown(value: Any) -> str:
+    """A parameter's value as people read it; a range of two numbers with a dash."""
+    if isinstance(value, list):
+        dash = len(value) == 2 and all(_is_number(part) for part in value)
+        return ("–" if dash else ", ").join(map(shown, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def order(value: Any) -> tuple:
+    """Sorts values: numbers by size, then everything else by name."""
+    return (0, value, "") if _is_number(value) else (1, 0, shown(value))
+
+
+def positions(values: list) -> tuple[dict[str, float], str]:
+    """Where a parameter's values stand on an axis.
+
+    Returns:
+        The place of each value, by how it is shown; and the kind of axis: "categories" where a value is no number;
+        "log2" where positive numbers span a factor of 4 or more in unequal steps, with 0 one step below the smallest;
+        else "linear".
+    """
+    numbers = sorted({value for value in values if _is_number(value)})
+    if len(numbers) < 2 or len(numbers) < len({shown(value) for value in values}):
+        names = dict.fromkeys(shown(value) for value in sorted(values, key=order))
+        return {name: float(i) for i, name in enumerate(names)}, "categories"
+    steps, positive = np.diff(numbers), [number for number in numbers if number > 0]
+    if numbers[0] < 0 or np.allclose(steps, steps[0]) or positive[-1] < 4 * positive[0]:
+        return {shown(number): float(number) for number in numbers}, "linear"
+    return {shown(number): float(np.log2(number if number else positive[0] / 2)) for number in numbers}, "log2"
+
+
+def lines(table: pd.DataFrame, x: str, y: str, path: Path) -> None:
+    """Draw a score against a parameter: a line a series with its intervals, a panel for each model or other setting.
+
+    Args:
+        table: columns panel, series, x (the parameter's values), mean, low, high; an interval that is not known is NaN.
+        x, y: the axes' labels.
+        path: the PNG to write.
+    """
+    places, kind = positions(list(table.x))
+    names, series = list(places), list(dict.fromkeys(table.series))
+    gap = 0.5 * min(np.diff(sorted(places.values())), default=1.0)  # shared by the bars of one value
+    with style.context(["default", STYLE]):
+        figure, panels = _figure(table, width=4.6, height=3.4)
+        for panel, (title, own) in zip(panels, table.groupby("panel", sort=False)):
+            for i, name in enumerate(series):
+                line = own[own.series == name].assign(at=[places[shown(value)] for value in own[own.series == name].x])
+                line = line.sort_values("at")
+                at = line["at"] + (i / len(series) - (1 - 1 / len(series)) / 2) * gap
+                look = _look(i) | {"markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
+                panel.vlines(at, line.low, line.high, color=look["color"], linewidth=1.2, alpha=0.55)
+                panel.plot(at, line["mean"], ":" if kind == "categories" else "-", linewidth=1.2, label=name, **look)
+            panel.set_title(title, loc="left", fontweight="bold")
+            panel.set_xticks(list(places.values()), names)
+            panel.tick_params(labelbottom=True)  # below a panel there may be no other
+            panel.set(xlabel=x + (", log scale" if kind == "log2" else ""), ylabel=y if panel is panels[0] else "")
+            panel.grid(axis="y", color="#eeeeee", linewidth=0.8)
+            panel.set_axisbelow(True)
+        _legend(figure, panels[0], series)
+        _save(figure, path)
+
+
+def forest(table: pd.DataFrame, x: str, path: Path) -> None:
+    """Draw all configurations below each other, with a mark and an interval for each arm; a panel a model.
+
+    Args:
+        table: columns panel, row (the configuration's name), series (the arm), mean, low, high.
+        x: the axis's label.
+        path: the PNG to write.
+    """
+    rows, series = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.series))
+    gap = 0.8 / len(series)  # between two arms of one configuration; configurations are 1 apart
+    with style.context(["default", STYLE]):
+        height = max(0.5, 0.15 * len(series) + 0.1) * len(rows) + 0.6
+        figure, panels = _figure(table, width=4.4, height=height, left=1.4)
+        for panel, (title, own) in zip(panels, table.groupby("panel", sort=False)):
+            for i, name in enumerate(series):
+                marks = own[own.series == name]
+                at = marks.row.map(rows.index) + (i - (len(series) - 1) / 2) * gap
+                panel.hlines(at, marks.low, marks.high, color=_look(i)["color"], linewidth=1.4, alpha=0.5)
+                panel.scatter(marks["mean"], at, s=32, ec="white", lw=0.6, zorder=3, label=name, **_look(i))
+            for y in range(1, len(rows)):
+                panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
+            panel.set_title(title, loc="left", fontweight="bold")
+            panel.set_xlabel(x)
+            panel.grid(axis="x", color="#eeeeee", linewidth=0.8)
+            panel.set_axisbelow(True)
+            panel.spines["left"].set_visible(False)
+            panel.set_yticks(range(len(rows)), rows)
+            panel.set_ylim(len(rows) - 0.5, -0.5)
+        _legend(figure, panels[0], series)
+        _save(figure, path)
+
+
+def _figure(table: pd.DataFrame, width: float, height: float, left: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A grid of panels of this size in inches, with room on the left and for the legend; those too many are gone."""
+    count = table.panel.nunique()
+    columns = min(count, IN_A_ROW)
+    rows = -(-count // columns)
+    size = (left + width * columns, height * rows + 0.2 + 0.25 * -(-table.series.nunique() // NAMES_IN_A_ROW))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for panel in panels[count:]:
+        panel.remove()
+    return figure, list(panels[:count])
+
+
+def _look(i: int) -> dict[str, str]:
+    """Colour and marker of the i-th series; where colours come again, markers do not come with them."""
+    marker = ARM_MARKERS[(i + i // len(ARM_COLOURS)) % len(ARM_MARKERS)]
+    return {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": marker}
+
+
+def _legend(figure: Figure, panel: Axes, series: list[str]) -> None:
+    handles, names = panel.get_legend_handles_labels()
+    columns = min(len(series), NAMES_IN_A_ROW)
+    figure.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, columnspacing=1.0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,199 @@
+"""Runs beside each other: which belong together, what they scored, and what that allows one to say.
+
+Runs that differ only in the test fold are one configuration: a score is then the mean over its folds, and intervals and
+verdicts come from the predictions of all of them. The rare classes are the same in every row, or rows could not be
+compared: all that are rare in any configuration with these classes.
+"""
+
+import dataclasses
+import json
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from counterpoise import experiments
+from counterpoise.compare_pictures import order, shown
+from counterpoise.evaluation import METRICS, PREDICTIONS
+from counterpoise.experiments import Experiment, ExperimentsError
+from counterpoise.params import Evaluation
+from counterpoise.statistics import BASELINE, Bootstrap, Difference, bootstrap
+
+FOLD, HELD_OUT = "split.test_fold", "split.val_fold"
+ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs with the same parameters, code and sounds, each tested on another fold."""
+
+    params: dict  # by dotted name, without the test fold; `sources` stands for the code and the sounds
+    runs: dict[int | None, Experiment]  # by test fold
+    folds: list[int]  # all that its collection has; empty where that is not known
+
+    @property
+    def labels(self) -> list[str]:
+        return next(iter(self.runs.values())).metrics["seeds"]["labels"]
+
+
+def group(runs: list[Experiment]) -> tuple[list[Configuration], list[str]]:
+    """Put runs together that differ only in the fold that they were tested on; and say what was left out."""
+    groups, notes, known = {}, [], {}
+    for run in runs:
+        params = {key: value for key, value in run.params.items() if key != FOLD and not key.startswith("evaluation.")}
+        params |= {HELD_OUT: "a fold" if params.get(HELD_OUT) is not None else None, "sources": run.sources}
+        own = groups.setdefault(json.dumps(params, sort_keys=True), (params, {}))[1]
+        fold = run.params.get(FOLD)
+        if fold in own:
+            notes.append(f"{run.name} repeats {own[fold].name} with other outcomes, and is not counted")
+        own.setdefault(fold, run)
+    configurations = []
+    for params, own in groups.values():
+        first = next(iter(own.values()))
+        clips = first.hashes.get("data/clips.csv")
+        if clips not in known:
+            known[clips] = _folds(first)
+        in_order = dict(sorted(own.items(), key=lambda item: order(item[0])))
+        configurations.append(Configuration(params, in_order, known[clips]))
+    keys = differing(configurations)
+    configurations.sort(key=lambda one: [order(one.params.get(key)) for key in keys])
+    return configurations, notes
+
+
+def _folds(run: Experiment) -> list[int]:
+    try:
+        return sorted(set(experiments.table(run, "data/clips.csv").fold.tolist()))
+    except (ExperimentsError, AttributeError):
+        return []
+
+
+def differing(configurations: list[Configuration]) -> list[str]:
+    """The parameters that do not have the same value everywhere, in the order of params.yaml."""
+    keys = dict.fromkeys(key for one in configurations for key in one.params)
+    return [key for key in keys if len({shown(one.params.get(key)) for one in configurations}) > 1]
+
+
+def columns(configurations: list[Configuration]) -> list[str]:
+    """Those of the differing parameters that tell configurations apart: of any that change together only the first."""
+    kept = {}
+    for key in differing(configurations):
+        kept.setdefault(pattern(key, configurations), key)
+    return list(kept.values())
+
+
+def pattern(key: str, configurations: list[Configuration]) -> tuple[int, ...]:
+    """Which configurations share a value of this parameter; parameters with equal patterns change together."""
+    values = [shown(one.params.get(key)) for one in configurations]
+    return tuple(values.index(value) for value in values)
+
+
+def rare_classes(configurations: list[Configuration], labels: list[str]) -> list[str]:
+    """All that are rare in any run with these labels."""
+    rare = {
+        label
+        for one in configurations
+        for run in one.runs.values()
+        if set(one.labels) == set(labels)
+        for label in run.metrics["seeds"]["rare"]
+    }
+    return [label for label in labels if label in rare]
+
+
+def scores(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.DataFrame:
+    """A configuration's scores: a row for each model, arm and metric (METRICS and `recall/<label>`).
+
+    Returns:
+        Columns model, arm, metric, mean (over folds of means over seeds), sd (over folds), low, high, folds, seeds;
+        what cannot be known is NaN.
+    """
+    rows = [
+        {"fold": i, "model": result["model"], "arm": result["arm"], "metric": metric, "value": value}
+        for i, run in enumerate(one.runs.values())
+        for result in run.metrics["seeds"]["runs"]
+        for metric, value in _values(result, one.labels, rare).items()
+    ]
+    keys = ["model", "arm", "metric"]
+    by_fold = pd.DataFrame(rows).groupby([*keys, "fold"], sort=False).value.agg(["mean", "size"])
+    means = by_fold.groupby(keys, sort=False)
+    frame = means["mean"].agg(["mean", "std", "size"]).set_axis(["mean", "sd", "folds"], axis=1)
+    frame["seeds"] = means["size"].max()
+    ends = [found.interval(*key) if found and key[2] in found.metrics else (np.nan, np.nan) for key in frame.index]
+    frame[["low", "high"]] = ends
+    return frame.reset_index()[[*keys, "mean", "sd", "low", "high", "folds", "seeds"]]
+
+
+def _values(result: dict, labels: list[str], rare: list[str]) -> dict[str, float]:
+    """One run's metrics, with the recall of these rare classes rather than of its own."""
+    recall = {label: result["per_class"][label]["recall"] for label in labels}
+    values = {metric: result[metric] for metric in METRICS if metric in result and metric != "rare_recall"}
+    if rare:
+        values["rare_recall"] = float(np.mean([recall[label] for label in rare]))
+    return values | {f"recall/{label}": value for label, value in recall.items()}
+
+
+def resample(one: Configuration, rare: list[str], settings: Evaluation) -> Bootstrap:
+    """The bootstrap over the predictions of all folds of a configuration.
+
+    Raises:
+        ExperimentsError: predictions are not at hand, or of an older version.
+        StatisticsError: the folds do not have the same runs.
+    """
+    tables = [experiments.table(run, "data/predictions.csv") for run in one.runs.values()]
+    for run, table in zip(one.runs.values(), tables):
+        if missing := set(PREDICTIONS) - set(table):
+            raise ExperimentsError(
+                f"data/predictions.csv of {run.name} is of an older version, without {', '.join(sorted(missing))}: run "
+                f"it again"
+            )
+    return bootstrap(pd.concat(tables), one.labels, rare, settings)
+
+
+def verdicts(found: dict[int, Bootstrap], metric: str) -> pd.DataFrame:
+    """Every arm with variations of diffusion against `none` and against the best cheap arm, in every configuration.
+
+    Args:
+        found: by configuration.
+
+    Returns:
+        Columns configuration, model, metric, arm, against, and the fields of `statistics.Difference`, corrected for all
+        rows of the table.
+    """
+    pairs = []
+    for i, one in found.items():
+        for model in dict.fromkeys(model for model, _ in one.runs) if metric in one.metrics else ():
+            arms = [arm for of, arm in one.runs if of == model]
+            diffusion = [arm for arm in arms if arm.startswith("diffusion")]
+            cheap = [arm for arm in arms if arm not in (BASELINE, *diffusion)]
+            best = [max(cheap, key=lambda arm: one.estimate(model, arm, metric))] if cheap else []
+            against = [BASELINE] * (BASELINE in arms) + best
+            pairs += [(i, model, arm, other) for arm in diffusion for other in against]
+    rows = [
+        {"configuration": i, "model": model, "metric": metric, "arm": arm, "against": other}
+        | asdict(found[i].difference(model, arm, other, metric, len(pairs)))
+        for i, model, arm, other in pairs
+    ]
+    fields = [field.name for field in dataclasses.fields(Difference)]
+    return pd.DataFrame(rows, columns=["configuration", "model", "metric", "arm", "against", *fields])
+
+
+def generated(one: Configuration, measure: str) -> dict[str, float]:
+    """A measure of the variations of each class, the mean over folds; empty where it was not measured."""
+    values = {}
+    for run in one.runs.values():
+        for label, view in run.metrics.get("generated", {}).get("classes", {}).items():
+            value = view.get("sets", {}).get("variations", {}).get(ALIASES.get(measure, measure))
+            if isinstance(value, (int, float)):
+                values.setdefault(label, []).append(value)
+    return {label: float(np.mean(own)) for label, own in values.items()}
+
+
+def measures(configurations: list[Configuration]) -> list[str]:
+    """The names of all measures of generated sounds that any run has."""
+    views = [
+        view.get("sets", {}).get("variations", {})
+        for one in configurations
+        for run in one.runs.values()
+        for view in run.metrics.get("generated", {}).get("classes", {}).values()
+    ]
+    numbers = (name for view in views for name, value in view.items() if isinstance(value, (int, float)))
+    return list(dict.fromkeys(numbers))

@@ -1,0 +1,77 @@
+"""Sets of sounds, heard one by one in the form in which a classifier hears them, and what is kept of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from counterpoise import audio, probe, quality
+from counterpoise.features import MelSpectrogram
+from counterpoise.params import Audio
+from counterpoise.runtime import seed_for
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """A set of n sounds, as measured one by one by :class:`Ear`."""
+
+    clips: pd.DataFrame  # clip_id, source_id; what was made of training clips: root_clip_id; variations: strength
+    embeddings: np.ndarray  # [n, D]
+    statistics: np.ndarray  # [n, S], of `probe.band_statistics`
+    silent: np.ndarray  # [n], bool
+    clipped: np.ndarray  # [n], bool
+
+    def of(self, chosen: np.ndarray) -> "Sounds":
+        """Some of them: bool `[n]`."""
+        arrays = (self.embeddings, self.statistics, self.silent, self.clipped)
+        return Sounds(self.clips[chosen].reset_index(drop=True), *(array[chosen] for array in arrays))
+
+
+@dataclass(frozen=True)
+class Ear:
+    """Hears sounds one at a time, and keeps some thousand numbers of each."""
+
+    embed: Callable[[Tensor, int], Tensor]  # `Embedder.embed`
+    spectrogram: MelSpectrogram
+    form: Audio  # in which it hears
+
+    def hear(self, clips: pd.DataFrame, name: str) -> Sounds:
+        """Measure a set.
+
+        Args:
+            clips: one row a sound, 1 or more, with the `path` of its file.
+            name: for the progress bar.
+
+        Raises:
+            AudioError: a file cannot be read.
+        """
+        embeddings, statistics, silent, clipped = [], [], [], []
+        for path in tqdm(clips.path, desc=name, unit="clip"):
+            wave = audio.read(path, self.form.sample_rate, self.form.channels)
+            sound = torch.from_numpy(wave)[None]
+            embeddings.append(self.embed(sound, self.form.sample_rate)[0].numpy())
+            statistics.append(probe.band_statistics(wave, self.spectrogram))
+            silent.append(quality.is_silent(sound)[0])
+            clipped.append(quality.is_clipped(sound)[0])
+        arrays = (np.stack(embeddings), np.stack(statistics), np.array(silent), np.array(clipped))
+        return Sounds(clips.reset_index(drop=True), *arrays)
+
+
+def derived(clips: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
+    """One sound to be made of each clip, by a function of :mod:`counterpoise.augmentation`.
+
+    Returns:
+        clip_id, source_id, root_clip_id, seed and path, on the rows of `clips`.
+    """
+    return pd.DataFrame({
+        "clip_id": clips.clip_id,
+        "source_id": clips.source_id,
+        "root_clip_id": clips.clip_id,
+        "seed": [seed_for("classic", seed, clip_id, 0) for clip_id in clips.clip_id],
+        "path": [(folder / f"{clip_id}.flac").as_posix() for clip_id in clips.clip_id],
+    })

@@ -1,0 +1,59 @@
+"""Sets of sounds, heard file by file."""
+
+import numpy as np
+import pandas as pd
+import soundfile
+import torch
+
+from counterpoise import audio, catalog
+from counterpoise.features import MelSpectrogram
+from counterpoise.listening import Ear, derived
+from counterpoise.params import Audio, Features
+from counterpoise.runtime import seed_for
+
+FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
+
+
+def loudness(wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """`[1, channels, n]` to `[1, 2]`: in place of a network."""
+    assert sample_rate == FORM.sample_rate
+    return torch.stack([wave.square().mean(), torch.tensor(float(wave.shape[-1]))])[None]
+
+
+def test_every_file_is_heard_in_the_form_of_a_classifier(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(2, 16000)).astype(np.float32)
+    for name, wave in (("loud", 0.2 * noise), ("silent", 1e-5 * noise), ("other", 0.1 * noise)):
+        audio.write_flac(tmp_path / f"{name}.flac", wave, 16000)
+    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "source_id": ["x", "x", "y"]}, index=[7, 3, 9])
+    table["path"] = [str(tmp_path / f"{name}.flac") for name in ("loud", "silent", "other")]
+    features = Features(n_mels=16, n_fft=256, hop=128)
+    heard = Ear(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).hear(table, "test")
+    assert heard.embeddings.shape == (3, 2) and (heard.embeddings[:, 1] == 8000).all()
+    assert heard.embeddings[0, 0] > heard.embeddings[1, 0]
+    assert heard.statistics.shape == (3, 32) and np.isfinite(heard.statistics).all()
+    assert heard.silent.tolist() == [False, True, False]
+    assert heard.clips.clip_id.tolist() == ["a", "b", "c"] and heard.clips.index.tolist() == [0, 1, 2]
+
+    some = heard.of(heard.silent)
+    assert some.clips.clip_id.tolist() == ["b"] and some.clips.index.tolist() == [0]
+    assert np.array_equal(some.embeddings, heard.embeddings[1:2]) and some.silent.tolist() == [True]
+    assert np.array_equal(some.statistics, heard.statistics[1:2])
+
+
+def test_a_clip_at_full_scale_counts_as_clipped(tmp_path):
+    square = np.sign(np.random.default_rng(0).normal(size=(1, 8000))).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", square.T, 8000, subtype="FLOAT")
+    table = pd.DataFrame({"clip_id": ["a"], "path": [str(tmp_path / "a.wav")]})
+    spectrogram = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
+    heard = Ear(loudness, spectrogram, FORM).hear(table, "test")
+    assert heard.clipped.tolist() == [True] and heard.silent.tolist() == [False]
+
+
+def test_one_sound_is_asked_of_each_clip_with_the_seed_of_its_first_augmentation(tmp_path):
+    rows = [{"clip_id": name, "path": f"raw/{name}.wav", "source_id": f"from {name}"} for name in ("a", "b")]
+    clips = catalog.table(rows, {"clip_id": "str", "path": "str", "source_id": "str"})
+    table = derived(clips, 3, tmp_path)
+    assert table.root_clip_id.tolist() == table.clip_id.tolist() == ["a", "b"]
+    assert table.source_id.tolist() == ["from a", "from b"]
+    assert table.path.tolist() == [f"{tmp_path}/a.flac", f"{tmp_path}/b.flac"]
+    assert table.seed.tolist() == [seed_for("classic", 3, name, 0) for name in ("a", "b")]

@@ -1,0 +1,216 @@
+"""The bootstrap against textbook variances and Student's test, what it calls sure, and what it refuses to."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from counterpoise import evaluation, statistics
+from counterpoise.params import Evaluation
+
+LABELS = ["bark", "howl", "whine"]
+SETTINGS = Evaluation(resamples=2000)
+
+
+def predictions(hits: dict, copies: int = 1, fold: int = 0) -> pd.DataFrame:
+    """A table of fabricated runs: `hits` {(arm, seed): bool [recordings of each class] by class}."""
+    rows = [
+        {
+            "clip_id": f"{label}{r}_{c}", "label": label, "source_id": f"{label}{r}", "fold": fold,
+            "model": "cnn", "arm": arm, "seed": seed, "predicted": label if right else wrong,
+            "true_probability": 0.5, "confidence": 0.5,
+        }
+        for (arm, seed), by_label in hits.items()
+        for (label, recordings), wrong in zip(by_label.items(), [*list(by_label)[1:], next(iter(by_label))])
+        for r, right in enumerate(recordings)
+        for c in range(copies)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype(evaluation.PREDICTIONS)
+
+
+def luck(rng: np.random.Generator, chances: dict[str, float], seeds: int = 3, recordings: int = 20) -> dict:
+    """Runs that get each recording right by chance, the same recordings easy for all of them."""
+    easy = rng.normal(0, 0.3, (len(LABELS), recordings))
+    return {
+        (arm, seed): {
+            label: rng.random(recordings) < np.clip(chance + easy[k], 0, 1) for k, label in enumerate(LABELS)
+        }
+        for arm, chance in chances.items()
+        for seed in range(seeds)
+    }
+
+
+def test_estimates_are_those_of_the_summary():
+    table = predictions(luck(np.random.default_rng(0), {"none": 0.5, "classic": 0.7}))
+    found = statistics.bootstrap(table, LABELS, ["howl", "whine"], SETTINGS)
+    views = evaluation.summarise(
+        evaluation.score_runs(table, LABELS), {"bark": 9, "howl": 3, "whine": 2}, ["howl", "whine"]
+    )
+    for arm, scores in views["summary"]["cnn"].items():
+        assert {metric: found.estimate("cnn", arm, metric) for metric in scores} == pytest.approx(scores, abs=1e-4)
+        for label in LABELS:
+            recall = views["per_class"]["cnn"][arm][label]["recall"]
+            assert found.estimate("cnn", arm, f"recall/{label}") == pytest.approx(recall, abs=1e-4)
+
+
+def test_the_luck_of_few_recordings_has_the_unbiased_variance():
+    right = np.array([True, True, True, False])
+    found = statistics.bootstrap(
+        predictions({("none", 0): dict.fromkeys(LABELS, right)}), LABELS, [], Evaluation(resamples=20_000)
+    )
+    draws = found.resampled["cnn", "none"][:, found.metrics.index("recall/bark")]
+    assert draws.mean() == pytest.approx(0.75, abs=0.01)
+    assert draws.var() == pytest.approx(right.var(ddof=1) / 4, rel=0.03)  # plain resampling gives three quarters of it
+
+
+def test_clips_of_a_recording_rise_and_fall_together():
+    hits = luck(np.random.default_rng(1), {"none": 0.5})
+    once, five = (statistics.bootstrap(predictions(hits, n), LABELS, [], SETTINGS) for n in (1, 5))
+    np.testing.assert_allclose(once.resampled["cnn", "none"], five.resampled["cnn", "none"])
+
+
+def test_no_class_vanishes_from_a_draw():
+    hits = {("none", 0): {"bark": [True] * 20, "howl": [True, True], "whine": [True]}}
+    found = statistics.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
+    assert found.resampled["cnn", "none"].min() == pytest.approx(1)
+
+
+def test_every_class_keeps_its_weight_in_every_draw():
+    hits = {("none", 0): {"bark": [True] * 20, "howl": [False, False], "whine": [False]}}
+    found = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    np.testing.assert_allclose(found.resampled["cnn", "none"][:, found.metrics.index("accuracy")], 20 / 23)
+
+
+def test_without_luck_of_recordings_the_interval_of_two_arms_is_students():
+    accuracy = {"none": [0.3, 0.5, 0.4], "classic": [0.6, 0.7, 0.9]}
+    hits = {}
+    for arm, values in accuracy.items():  # all recordings of a class alike, as many classes right as it takes
+        for seed, value in enumerate(values):
+            hits[arm, seed] = {label: [k < 10 * value] * 4 for k, label in enumerate("abcdefghij")}
+    labels = list("abcdefghij")
+    found = statistics.bootstrap(predictions(hits), labels, [], Evaluation(resamples=20_000))
+    student = stats.ttest_rel(accuracy["classic"], accuracy["none"]).confidence_interval(0.95)
+    one = found.difference("cnn", "classic", "none", "accuracy")
+    assert (one.low, one.high) == (pytest.approx(student.low, abs=0.02), pytest.approx(student.high, abs=0.02))
+    corrected = stats.ttest_rel(accuracy["classic"], accuracy["none"]).confidence_interval(1 - 0.05 / 8)
+    many = found.difference("cnn", "classic", "none", "accuracy", comparisons=8)
+    assert many.corrected_high == pytest.approx(corrected.high, rel=0.05)
+    assert (many.low, many.high, many.p) == (one.low, one.high, one.p)
+
+
+def test_more_arms_tell_more_of_the_luck_of_training():
+    hits = luck(np.random.default_rng(2), {"none": 0.5, "classic": 0.6, "mixup": 0.5, "oversample": 0.5})
+    two = {(arm, seed): runs for (arm, seed), runs in hits.items() if arm in ("none", "classic")}
+    few = statistics.bootstrap(predictions(two), LABELS, [], SETTINGS)
+    many = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    narrow, wide = (found.difference("cnn", "classic", "none", "accuracy", 50) for found in (many, few))
+    assert narrow.corrected_high - narrow.corrected_low < wide.corrected_high - wide.corrected_low
+
+
+def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
+    rng = np.random.default_rng(3)
+    hits = luck(rng, {"none": 0.3, "diffusion": 0.8})
+    hits |= {("classic", seed): hits["none", seed] for seed in range(3)}
+    found = statistics.bootstrap(predictions(hits), LABELS, ["howl", "whine"], SETTINGS)
+    same = found.difference("cnn", "classic", "none", "rare_recall")
+    assert (same.mean, same.verdict) == (0, "cannot tell") and same.p > 0.9
+    np.testing.assert_array_equal(found.resampled["cnn", "classic"], found.resampled["cnn", "none"])
+    gain = found.difference("cnn", "diffusion", "none", "rare_recall", comparisons=10)
+    assert gain.corrected_low < gain.low < gain.mean < gain.high < gain.corrected_high
+    assert gain.verdict == "helps" and gain.corrected_low > 0 and gain.p == 2 / 2001
+    assert found.difference("cnn", "none", "diffusion", "rare_recall", comparisons=10).verdict == "hurts"
+
+
+def test_the_interval_covers_and_noise_is_seldom_called_a_gain():
+    covered = told = 0
+    for world in range(60):
+        hits = luck(np.random.default_rng(world), {"none": 0.5, "classic": 0.5, "mixup": 0.5}, recordings=8)
+        found = statistics.bootstrap(predictions(hits), LABELS, [], Evaluation(resamples=300))
+        one = found.difference("cnn", "classic", "none", "macro_f1")
+        covered += one.low <= 0 <= one.high
+        told += one.verdict != "cannot tell"
+    assert 54 <= covered and told <= 6
+
+
+def test_one_seed_and_unanimous_but_few_recordings_cannot_be_told():
+    single = {("none", 0): dict.fromkeys(LABELS, [False] * 20), ("diffusion", 0): dict.fromkeys(LABELS, [True] * 20)}
+    few = {
+        (arm, seed): {"bark": [True] * 20, "howl": [arm == "diffusion"] * 5, "whine": [arm == "diffusion"] * 6}
+        for arm in ("none", "diffusion")
+        for seed in range(3)
+    }
+    found = statistics.bootstrap(predictions(single), LABELS, [], SETTINGS)
+    assert found.difference("cnn", "diffusion", "none", "accuracy").verdict == "cannot tell"
+    sentence = statistics.answer(found)["differences"][0]["sentence"]
+    assert "too few seeds or recordings" in sentence
+    found = statistics.bootstrap(predictions(few), LABELS, [], SETTINGS)
+    five, six = (found.difference("cnn", "diffusion", "none", f"recall/{label}") for label in ("howl", "whine"))
+    assert (five.mean, five.p, five.verdict) == (1, 2**-4, "cannot tell")
+    assert (six.mean, six.p, six.verdict) == (1, 2**-5, "helps")
+
+
+def test_metrics_are_computed_in_each_fold_and_averaged():
+    small = predictions({("none", 0): dict.fromkeys(LABELS, [True] * 2)}, fold=1)
+    large = predictions({("none", 0): dict.fromkeys(LABELS, [False] * 50)}, fold=2)
+    large["clip_id"], large["source_id"] = "other_" + large.clip_id, "other_" + large.source_id
+    found = statistics.bootstrap(pd.concat([small, large]), LABELS, [], SETTINGS)
+    assert found.estimate("cnn", "none", "accuracy") == 0.5
+    assert found.recordings["accuracy"] == 3 * 52 and found.freedom["recall/bark"] == 50
+    assert found.resampled["cnn", "none"][:, found.metrics.index("accuracy")].mean() == pytest.approx(0.5)
+
+
+def test_the_order_of_the_table_and_another_run_change_no_draw():
+    table = predictions(luck(np.random.default_rng(4), {"none": 0.5, "classic": 0.6}))
+    shuffled = table.sample(frac=1, random_state=0)
+    first, second = (statistics.bootstrap(rows, LABELS, ["whine"], SETTINGS) for rows in (table, shuffled))
+    assert statistics.answer(first) == statistics.answer(second)
+    other = statistics.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=2000, seed=1))
+    assert other.interval("cnn", "none", "macro_f1") != first.interval("cnn", "none", "macro_f1")
+
+
+def test_runs_that_cannot_be_paired_are_named():
+    hits = luck(np.random.default_rng(5), {"none": 0.5, "classic": 0.6})
+    table = predictions(hits)
+    with pytest.raises(statistics.StatisticsError, match="cnn classic, seed 2, test fold 0"):
+        statistics.bootstrap(table[(table.arm == "none") | (table.seed < 2)], LABELS, [], SETTINGS)
+    with pytest.raises(statistics.StatisticsError, match="cnn classic 1 was tested on other clips of fold 0"):
+        gone = (table.arm == "classic") & (table.seed == 1) & (table.clip_id == "bark3_0")
+        statistics.bootstrap(table[~gone], LABELS, [], SETTINGS)
+    found = statistics.bootstrap(table, LABELS, [], SETTINGS)
+    with pytest.raises(statistics.StatisticsError, match="mixup.*`arms`"):
+        found.difference("cnn", "mixup", "none", "macro_f1")
+    with pytest.raises(statistics.StatisticsError, match="rare_recall"):
+        found.difference("cnn", "classic", "none", "rare_recall")
+
+
+def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_arm():
+    chances = {"none": 0.4, "classic": 0.9, "mixup": 0.5, "diffusion": 0.8, "diffusion_classic": 0.8}
+    found = statistics.bootstrap(predictions(luck(np.random.default_rng(6), chances)), LABELS, ["whine"], SETTINGS)
+    answer = statistics.answer(found)
+    assert json.loads(json.dumps(answer)) == answer
+    assert answer["level"] == 0.95
+    mean, low, high = answer["scores"]["cnn"]["classic"]["rare_recall"]
+    assert 0 <= low < mean < high <= 1
+    rows = pd.DataFrame(answer["differences"])
+    rare = rows[rows.metric == "rare_recall"]
+    assert list(zip(rare.arm, rare.against)) == [
+        ("classic", "none"), ("mixup", "none"), ("diffusion", "none"), ("diffusion_classic", "none"),
+        ("diffusion", "classic"), ("diffusion_classic", "classic"),
+    ]  # fmt: skip
+    assert set(rare.comparisons) == {6} and set(rows[rows.metric == "recall/howl"].comparisons) == {18}
+    assert set(rows.metric) == {"rare_recall", "macro_f1", *(f"recall/{label}" for label in LABELS)}
+    expected = found.difference("cnn", "diffusion", "classic", "macro_f1", 6)
+    row = rows[(rows.metric == "macro_f1") & (rows.arm == "diffusion") & (rows.against == "classic")].iloc[0]
+    assert row["mean"] == round(expected.mean, 4) and row.corrected_low == round(expected.corrected_low, 4)
+    assert row.sentence.startswith("diffusion against classic, the best cheap arm: macro-F1 ")
+    assert row.sentence.endswith(row.verdict)
+
+
+def test_without_a_baseline_or_a_cheap_arm_there_is_less_to_compare():
+    hits = luck(np.random.default_rng(7), {"diffusion": 0.5, "classic": 0.5})
+    rows = statistics.answer(statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"]
+    assert {(row["arm"], row["against"]) for row in rows} == {("diffusion", "classic")}
+    hits = luck(np.random.default_rng(7), {"none": 0.5})
+    assert statistics.answer(statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"] == []
