@@ -20,7 +20,7 @@ from counterpoise.generated import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRI
 from counterpoise.pictures import DPI, STYLE, _save
 
 LOOKS = {  # of a set: what people read, colour, marker
-    HELD_OUT: ("held-out real clips, half against half", "#000000", "|"),
+    HELD_OUT: ("held-out real clips (KAD: by halves)", "#000000", "|"),
     TRAINING: ("training clips", "#7f7f7f", "o"),
     ROUND_TRIP: ("… through the codec and back", "#56B4E9", "s"),
     CLASSIC: ("… classically augmented", "#009E73", "^"),
@@ -62,7 +62,7 @@ def quality(table: pd.DataFrame, names: dict[str, str], path: Path) -> None:
                 read, colour, marker = LOOKS[name]
                 if f"{measure}_low" in own:
                     panel.hlines(at, own[f"{measure}_low"], own[f"{measure}_high"], color=colour, lw=1.2, alpha=0.5)
-                panel.plot(own[measure], at, marker, color=colour, markersize=6, label=read, zorder=3, clip_on=False)
+                panel.plot(own[measure], at, marker, color=colour, markersize=6, label=read, zorder=3)
             for y in range(1, len(labels)):
                 panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8)
             panel.set_title(title, loc="left")
@@ -70,8 +70,9 @@ def quality(table: pd.DataFrame, names: dict[str, str], path: Path) -> None:
             panel.spines["left"].set_visible(False)
         panels[0].set_xscale("symlog", linthresh=10)
         panels[0].xaxis.set_major_formatter("{x:g}")
-        panels[1].set_xlim(-0.02, 1.02)
-        panels[2].set_xlim(min(0.3, panels[2].get_xlim()[0]), 1.02)
+        panels[0].set_xlim(right=max(120, panels[0].get_xlim()[1]))
+        panels[1].set_xlim(-0.03, 1.03)
+        panels[2].set_xlim(min(0.3, panels[2].get_xlim()[0]), 1.03)
         panels[0].set_yticks(range(len(labels)), [names.get(label, label) for label in labels])
         panels[0].set_ylim(len(labels) - 0.5, -0.5)
         handles, texts = panels[0].get_legend_handles_labels()

@@ -9,43 +9,60 @@ import numpy as np
 import pandas as pd
 import torch
 
-from counterpoise import audio, quality, variations
+from counterpoise import audio, probe, quality, variations
 from counterpoise.classifiers.embedder import Embedder
 from counterpoise.codecs import Codec
 from counterpoise.diffusion.model import Model
-from counterpoise.judging import Judge
+from counterpoise.features import MelSpectrogram
 from counterpoise.latents import Packed, Shelf
-from counterpoise.params import Diffusion, Generate, Runtime
+from counterpoise.params import Diffusion, Features, Generate, Runtime
+from counterpoise.runtime import seed_for
 
 FEWEST = 4  # held-out clips below which a distance to them says nothing
+MOST = 64  # real clips that are listened to
 DEMOS = 2  # sounds that are kept of each rehearsal
 RECITING = 0.1  # share of near copies of training clips from which a denoiser is taken to have memorised them
+
+Ear = Callable[[np.ndarray], np.ndarray]  # from a wave `[channels, samples]` at the codec's rate to an embedding `[D]`
+
+
+def ear(weights: Path, features: Features, codec: Codec, device: torch.device) -> Ear:
+    """AudioSet's YAMNet where its weights are at hand; elsewhere the mean and the spread of each mel band.
+
+    It must depend on no clip, or a new clip of one class would train the denoisers of all others again.
+    """
+    if weights.exists():
+        embedder = Embedder.audioset(weights, device)
+        return lambda wave: embedder.embed(torch.from_numpy(wave)[None], codec.sample_rate)[0].numpy()
+    spectrogram = MelSpectrogram(features, codec.sample_rate)
+    return lambda wave: probe.band_statistics(wave, spectrogram)
 
 
 class Rehearsal:
     """What one class's variations are worth at some step of the training.
 
+    They are compared with held-out clips of the class as the codec gives them back, so that only the denoiser counts.
+
     Args:
         label: the class.
-        training: its training clips, with the columns of `packed.clips`.
-        held_out: clips of it that the denoiser does not see and that are not tested on; with a path.
         packed: its latents.
-        judge: knows the training clips' embeddings.
-        embedder: the judge's.
+        partition: of its clips, in the order of `packed`; the denoiser sees "train", "val" is held out.
+        ear: from :func:`ear`.
         diffusion: how many variations to make.
         generate: how; a rehearsal starts from the class's own clips, whatever `start` says of other classes'.
         report: gets the step, `kad` and `near_copies`.
         demos: folder for some of the sounds.
+
+    Raises:
+        ValueError: fewer than FEWEST clips are held out.
     """
 
     def __init__(
         self,
         label: str,
-        training: pd.DataFrame,
-        held_out: pd.DataFrame,
         packed: Packed,
-        judge: Judge,
-        embedder: Embedder,
+        partition: pd.Series,
+        ear: Ear,
         codec: Codec,
         diffusion: Diffusion,
         generate: Generate,
@@ -56,13 +73,19 @@ class Rehearsal:
     ) -> None:
         start = "own" if generate.start == "cross" else generate.start
         self._generate = generate.model_copy(update={"start": start, "keep": "all"})
+        training, held_out = (packed.clips[(partition == name).to_numpy()] for name in ("train", "val"))
+        if len(held_out) < FEWEST:
+            raise ValueError(f"{len(held_out)} clips of {label} are held out; a rehearsal needs {FEWEST}")
         shares = variations.share_out(training, label, diffusion.check_clips, self._generate)
         self._lineage = variations.lineage(training, label, shares, self._generate, Path(), Path())
-        self._shelf, self._codec, self._embedder = Shelf([packed]), codec, embedder
+        self._shelf, self._codec, self._ear = Shelf([packed]), codec, ear
         self._runtime, self._device, self._report, self._demos = runtime, device, report, demos
-        self._seen, self._clips = judge.reference(label)
-        waves = (audio.read(path, codec.sample_rate, codec.channels) for path in held_out.path)
-        self._held_out = np.stack([self._embed(wave) for wave in waves])
+        chosen = [
+            sorted(clips.clip_id, key=lambda clip_id: seed_for("rehearsal", clip_id))[:MOST]
+            for clips in (training, held_out)
+        ]
+        self._sources = training.set_index("clip_id").source_id[chosen[0]].tolist()
+        self._seen, self._held_out = (np.stack([self._round_trip(clip_id) for clip_id in ids]) for ids in chosen)
 
     def __call__(self, step: int, model: Model) -> float:
         """KAD of the variations to the held-out clips, or infinity where the denoiser recites its training clips."""
@@ -76,12 +99,11 @@ class Rehearsal:
         for clip_id in self._lineage.clip_id[:DEMOS]:
             file = self._demos / f"step{step:05d}_{clip_id}.flac"
             audio.write_flac(file, made[clip_id], self._codec.sample_rate)
-        embedded = np.stack([self._embed(made[clip_id]) for clip_id in self._lineage.clip_id])
+        embedded = np.stack([self._ear(made[clip_id]) for clip_id in self._lineage.clip_id])
         kad = quality.kad(embedded, self._held_out)
-        sources = self._clips.source_id.tolist()
-        copies = float(quality.novelty(embedded, self._seen, real_groups=sources).near_copy.mean())
+        copies = float(quality.novelty(embedded, self._seen, real_groups=self._sources).near_copy.mean())
         self._report(step, kad=kad, near_copies=copies)
         return math.inf if copies > RECITING else kad
 
-    def _embed(self, wave: np.ndarray) -> np.ndarray:
-        return self._embedder.embed(torch.from_numpy(wave)[None], self._codec.sample_rate)[0].numpy()
+    def _round_trip(self, clip_id: str) -> np.ndarray:
+        return self._ear(self._codec.decode(self._shelf[clip_id][None])[0].cpu().numpy())

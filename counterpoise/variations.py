@@ -33,11 +33,7 @@ def share_out(training: pd.DataFrame, label: str, amount: int, generate: Generat
     crossed = generate.start == "cross"
     starts = training.clip_id[(training.label != label) if crossed else (training.label == label)]
     parts = (generate.seed, label) if crossed else (generate.seed,)
-    order = sorted(starts, key=lambda clip_id: seed_for(*parts, clip_id))
-    shares: dict[str, int] = {}
-    for root, _ in balance.per_root(order, amount):
-        shares[root] = shares.get(root, 0) + 1
-    return shares
+    return balance.share_out(starts, amount, *parts)
 
 
 def candidates(shares: dict[str, int], generate: Generate) -> dict[str, int]:

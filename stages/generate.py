@@ -9,7 +9,7 @@ from counterpoise import audio, balance, catalog, checkpoint, codecs, judging, p
 from counterpoise.classifiers.embedder import Embedder
 from counterpoise.diffusion.model import Model
 from counterpoise.latents import Packed, Shelf
-from stages import CLIPS, DIFFUSION, JUDGE, LATENTS, SYNTHETIC, run, working
+from stages import CLIPS, DIFFUSION, JUDGE, LATENTS, SYNTHETIC, prune, run, working
 
 
 def main(label: str) -> None:
@@ -27,6 +27,9 @@ def main(label: str) -> None:
         training, label, variations.candidates(wanted, p.generate), p.generate, out, folder
     )
     print(f"{label}: {plan.real} real clips, {plan.synthetic} variations wanted ({plan.reason}), making {len(lineage)}")
+    prune(out, keep=[])
+    if lineage.empty:
+        return catalog.write(lineage, out / "lineage.csv")
 
     # Sample and decode; what an interrupted run has finished is not made again
     roots = training.set_index("clip_id")

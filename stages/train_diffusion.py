@@ -9,12 +9,10 @@ import torch
 from dvclive import Live
 
 from counterpoise import catalog, checkpoint, codecs, params, rehearsal, runtime, splits
-from counterpoise.classifiers.embedder import Embedder
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model
-from counterpoise.judging import Judge
 from counterpoise.latents import Normaliser, Packed, Pool
-from stages import BASE, CLIPS, DIFFUSION, JUDGE, LATENTS, PLOTS, run, working
+from stages import BASE, DIFFUSION, LATENTS, PLOTS, PRETRAINED, run, working
 
 
 def main(label: str) -> None:
@@ -81,17 +79,15 @@ def rehearse(
     report: Callable[..., None],
 ) -> Callable[[int], float] | None:  # fmt: skip
     """What training calls every so often, or None."""
-    clips = catalog.read(CLIPS, catalog.CLIPS).set_index("clip_id", drop=False)
-    held_out = clips.loc[packed.clips.clip_id[partition == "val"]]
-    if not p.diffusion.check_every or not (JUDGE / "judge.json").exists():
+    if not p.diffusion.check_every:
         return None
-    if len(held_out) < rehearsal.FEWEST:
-        print(f"{label}: {len(held_out)} validation clips are too few to rehearse before; every step is trained")
+    if (held_out := (partition == "val").sum()) < rehearsal.FEWEST:
+        print(f"{label}: {held_out} validation clips are too few to rehearse for; every step is trained")
         return None
+    codec = codecs.build(p.codec, device)
     rehearsed = rehearsal.Rehearsal(
-        label, packed.clips[partition == "train"], held_out, packed, Judge.load(JUDGE),
-        Embedder.of_judge(JUDGE, device), codecs.build(p.codec, device), p.diffusion, p.generate, p.runtime, device,
-        report, DIFFUSION / label / "demos",
+        label, packed, partition, rehearsal.ear(PRETRAINED, p.features, codec, device), codec, p.diffusion, p.generate,
+        p.runtime, device, report, DIFFUSION / label / "demos",
     )  # fmt: skip
     return lambda step: rehearsed(step, model)
 

@@ -123,6 +123,14 @@ def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     assert found.difference("cnn", "none", "diffusion", "rare_recall", comparisons=10).verdict == "hurts"
 
 
+def test_the_verdict_is_that_of_the_corrected_interval():
+    hits = luck(np.random.default_rng(8), {"none": 0.4, "classic": 0.65, "mixup": 0.5})
+    found = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    alone, of_many = (found.difference("cnn", "classic", "none", "accuracy", m) for m in (1, 100_000))
+    assert of_many.corrected_low < 0 < of_many.low
+    assert (alone.verdict, of_many.verdict) == ("helps", "cannot tell")
+
+
 def test_the_interval_covers_and_noise_is_seldom_called_a_gain():
     covered = told = 0
     for world in range(60):
