@@ -9,8 +9,8 @@ of the first fold (the first N of each class in a random order), the filter's ju
 logistic regression on AudioSet YAMNet embeddings of the second fold. Columns: recognised as its class; the same as a
 share of the round trip's rate; mean cosine to the clip that it started from; near copies of any training clip of the
 class, %; silent or clipped, %; KAD to the second fold's clips of the class; candidates that the filter accepted, %.
-Parameters are those of params.yaml with the changes of `--set`, and of each `--vary` for the section `generate` (a range
-is written [1:5]). Models are kept in DIR and used again, even if the code has changed since.
+Parameters are those of params.yaml with the changes of `--set`, and of each `--vary` for the section `generate` (a
+range is written [1:5]). Models are kept in DIR and used again, even if the code has changed since.
 """
 
 import argparse

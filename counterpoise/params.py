@@ -248,6 +248,7 @@ class Runtime(Section):
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # auto: bf16 where it was measured to be faster
+    compile: Literal["auto", "on", "off"] = "auto"  # auto: denoisers on CUDA; compiling takes a minute or two
     threads: PositiveInt = 2
     workers: Annotated[int, Field(ge=0)] = 1  # processes that read audio
 

@@ -15,7 +15,7 @@ from stages import CLIPS, JUDGE, PRETRAINED, nothing, prune, run, working
 
 def main() -> None:
     p = params.load()
-    if not {"diffusion", "diffusion_classic"} & set(p.arms):
+    if not {"diffusion", "diffusion_classic"} & set(p.arms) and p.generate.keep == "all":
         return nothing(JUDGE, "no arm has generated sounds: nobody needs to recognise them")
     prune(JUDGE, keep=[])
     JUDGE.mkdir(parents=True, exist_ok=True)

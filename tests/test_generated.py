@@ -107,6 +107,15 @@ def test_copies_are_named_with_what_they_copy():
     assert generated.measure("bark", sets, others, judge, SETTINGS).set_index("set").near_copies[VARIATIONS] == 1
 
 
+def test_a_second_clip_of_the_recording_does_not_hide_a_copy():
+    sets, _, judge = everything()
+    reference = judge.reference("bark")[0]
+    judge._tensors["reference"][10] = reference[9] + 0.01  # clips 9 to 11 are of one recording
+    sets[VARIATIONS].embeddings[5] = reference[9] - 0.01
+    copies = generated.near_copies(sets[VARIATIONS], "bark", judge)
+    assert copies == [{"clip_id": "varied_bark_5", "copies": "train_bark_9"}]
+
+
 def test_a_variation_of_another_classs_clip_is_compared_with_its_root():
     sets, _, judge = everything()
     made = sets[VARIATIONS]

@@ -24,8 +24,12 @@ ROOT = Path(__file__).parent.parent
 TINY = {
     "data": {"scale": 0.1},
     "codec": {"check_clips": 1, "mel": {"griffin_lim_steps": 2, "nnls_steps": 2}},
-    "diffusion": {"init": "scratch", "steps": 4, "batch_size": 2, "widths": [8, 16], "checkpoint_every": 2},
-    "generate": {"steps": 2, "keep": "all", "strength": 1.0},
+    "diffusion": {
+        "init": "scratch", "steps": 4, "min_steps": 1, "batch_size": 2, "widths": [8, 16], "checkpoint_every": 2,
+        "check_every": 0,
+    },
+    "generate": {"steps": 2, "keep": "all", "strength": 1.0, "guidance": 1.0},
+    "evaluation": {"resamples": 100},
     "aug": {"factor": 1},
     "classifier": {"seeds": [0, 1], "steps": 6, "batch_size": 4, "checkpoint_every": 2},
     "arms": ["none", "diffusion"],
@@ -119,6 +123,33 @@ def test_aug_factor_reruns_generation_and_the_arms_with_synthetic_clips_only(rep
     assert ran(output) >= {"generate@sneeze", "group_split", "train_classifier@diffusion-cnn", "evaluate"}
     assert not {stage for stage in ran(output) if stage.startswith(("download", "encode", "train_diffusion"))}
     assert "train_classifier@none-cnn" not in ran(output)
+
+
+def test_every_arm_has_its_table_and_its_place_in_the_answer(repo):
+    arms = ["none", "class_weights", "oversample", "undersample", "mixup", "classic", "roundtrip", "diffusion"]
+    arms.append("diffusion_classic")
+    change(repo, {"arms": arms, "aug": {"real_through_codec": 0.5}, "classifier": {"seeds": [0], "steps": 2}})
+    sh("dvc", "repro", at=repo)
+    tables = {arm: pd.read_csv(repo / f"data/splits/train_{arm}.csv") for arm in arms}
+    largest = int(tables["none"].label.value_counts().max())
+    assert tables["oversample"].label.value_counts().tolist() == [largest] * 3
+    assert tables["undersample"].label.value_counts().nunique() == 1
+    added = {arm: int(tables[arm].synthetic.sum()) for arm in arms}
+    assert added["classic"] == added["roundtrip"] == added["diffusion"] == added["diffusion_classic"] > 0
+    decoded = tables["roundtrip"][~tables["roundtrip"].synthetic].path.str.startswith("data/augmented/roundtrip")
+    assert 0.2 < decoded.mean() < 0.8
+    assert list(json.loads((repo / "metrics/summary.json").read_text())["cnn"]) == arms
+    assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise.report", at=repo)
+
+
+def test_rehearsals_stop_a_training_and_leave_something_to_hear(repo):
+    change(repo, {"diffusion": {"steps": 6, "check_every": 2, "check_clips": 4, "init": "shared", "base_steps": 3}})
+    change(repo, {"split": {"val_fold": None, "val_fraction": 0.5}, "generate": {"guidance": 1.5}})
+    sh("dvc", "repro", "generate@pant", at=repo)
+    folder = repo / "models/diffusion/pant"
+    assert list((folder / "demos").glob("step*.flac")) and (folder / "weak").exists()
+    curve = pd.read_csv(repo / "plots/diffusion/pant/plots/metrics/kad.tsv", sep="\t")
+    assert curve.step.tolist()[0] == 2 and len(curve) <= 3
 
 
 def test_a_changed_clip_retrains_its_own_class_only(repo):

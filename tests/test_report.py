@@ -56,7 +56,8 @@ def test_the_table_shows_each_arm_with_its_interval_and_marks_the_best():
     low, high = (f"{end:.2f}"[1:] for end in metrics["answer"]["scores"]["cnn"]["diffusion"]["macro_f1"][1:])
     assert f"•0.883 [{low}, {high}]" in row_diffusion
     assert "0.517 [" in row_none and "•" not in row_none
-    assert row_diffusion.count("•0.883") == 4 and row_diffusion.split()[-1] == "•0.117"  # calibration: lowest is best
+    assert row_diffusion.count("•0.883") == 4
+    assert row_diffusion.split()[-1] == "•0.117"  # calibration: lowest is best
 
 
 def test_classes_stand_with_their_training_clips_largest_first():

@@ -126,3 +126,12 @@ def test_precision_is_that_of_the_forward_pass(monkeypatch, precision, tiles, wi
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_tile": tiles})
     with runtime.autocast(Runtime(precision=precision), torch.device("cpu"), amx=wide):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+def test_denoisers_are_compiled_where_it_is_asked_for_or_pays():
+    network, cpu, cuda = torch.nn.Linear(2, 2), torch.device("cpu"), torch.device("cuda")
+    assert runtime.compiled(network, Runtime(), cpu) is network
+    assert runtime.compiled(network, Runtime(compile="off"), cuda) is network
+    for compiled in (runtime.compiled(network, Runtime(), cuda), runtime.compiled(network, Runtime(compile="on"), cpu)):
+        assert compiled is not network
+        assert next(compiled.parameters()) is network.weight

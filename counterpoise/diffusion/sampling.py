@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.latents import Normaliser, reflect
 from counterpoise.params import Generate, Runtime
-from counterpoise.runtime import autocast, seed_for
+from counterpoise.runtime import autocast, compiled, seed_for
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
 LEVELS = 4  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
@@ -129,6 +129,7 @@ def vary(
     ])
     schedule.set_timesteps(params.steps)
     follow = _heun if params.solver == "heun" else _multistep
+    network = compiled(network, runtime, device)
     return normaliser.inverse(follow(network, schedule, x.to(device), runtime, device).cpu())
 
 
@@ -139,14 +140,14 @@ def _start(source: Tensor, frames: int, normaliser: Normaliser, seed: int, start
     return clean + sigma * noise
 
 
-def _multistep(network: Denoiser | Guided, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _multistep(network: nn.Module, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     for c_noise in schedule.timesteps:
         output = _output(network, schedule.scale_model_input(x, c_noise), c_noise, runtime, device)
         x = schedule.step(output, c_noise, x).prev_sample
     return x
 
 
-def _heun(network: Denoiser | Guided, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _heun(network: nn.Module, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     """EDM, Algorithm 1 without churn: two evaluations a step, one in the last. diffusers has it for no EDM schedule."""
 
     def slope(x: Tensor, step: int) -> Tensor:
@@ -164,6 +165,6 @@ def _heun(network: Denoiser | Guided, schedule: Schedule, x: Tensor, runtime: Ru
     return x
 
 
-def _output(network: Denoiser | Guided, scaled: Tensor, c_noise: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
+def _output(network: nn.Module, scaled: Tensor, c_noise: Tensor, runtime: Runtime, device: torch.device) -> Tensor:
     with autocast(runtime, device, amx=True):
         return network(scaled, c_noise.expand(len(scaled)).to(device)).float()

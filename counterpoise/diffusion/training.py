@@ -17,7 +17,7 @@ from counterpoise.diffusion import edm
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.latents import Normaliser, Pool, reflect
 from counterpoise.params import Diffusion, Runtime
-from counterpoise.runtime import autocast
+from counterpoise.runtime import autocast, compiled
 
 
 REPORT_EVERY = 10  # steps
@@ -111,6 +111,7 @@ def train(
 
     # Train
     network.train()
+    denoise = compiled(network, runtime, device)
     progress = tqdm(initial=len(losses), total=steps, desc=name, unit="step")
     for step in range(len(losses) + 1, steps + 1):
         if best.over:
@@ -120,7 +121,7 @@ def train(
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
         x = y + sigma[:, None, None] * torch.randn(y.shape, generator=generator).to(device)
         with autocast(runtime, device, amx=True):
-            output = network(*edm.network_input(x, sigma, normaliser.sigma_data), label)
+            output = denoise(*edm.network_input(x, sigma, normaliser.sigma_data), label)
         target = edm.network_target(y, x, sigma, normaliser.sigma_data)
         loss = (output.float() - target).square().mean()
         if not loss.isfinite():
