@@ -80,7 +80,7 @@ class Bench:
         """Train and test in way (a); the predictions of all seeds."""
         clips = drawn(self.clips, runtime.seed_for("by file", self.p.split.seed))
         part = {name: clips[clips.partition == name] for name in FOLDS}
-        for title, labels in (("all classes", self.labels), ("the rare ones", self.rare)):
+        for title, labels in [("all classes", self.labels), *([("the rare ones", self.rare)] if self.rare else [])]:
             train, test = (part[name][part[name].label.isin(labels)] for name in ("train", "test"))
             own = self.clips[(self.clips.partition == "train") & self.clips.label.isin(labels)]
             print(
@@ -231,7 +231,7 @@ def paired(found: Bootstrap, arm: str, against: str, metric: str) -> tuple[float
 
 def report(by_file: Bootstrap, grouped: Bootstrap, seeds: list[int]) -> None:
     """Print the scores, by how much (a) and (b) flatter, and what diffusion seems to bring in each way."""
-    metrics = {metric: title for metric, title in evaluation.TITLES.items() if metric in grouped.metrics}
+    metrics = {metric: evaluation.TITLES[metric] for metric in grouped.metrics if metric in evaluation.TITLES}
     arms = [arm for _, arm in by_file.runs]
     runs = [(BY_FILE, by_file, arm, arm) for arm in arms]
     runs += [(HEARD, grouped, HEARD, "diffusion")] if (MODEL, HEARD) in grouped.runs else []
