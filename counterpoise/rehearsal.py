@@ -21,7 +21,7 @@ from counterpoise.runtime import seed_for
 FEWEST = 4  # held-out clips below which a distance to them says nothing
 MOST = 64  # real clips that are listened to
 DEMOS = 2  # sounds that are kept of each rehearsal
-RECITING = 0.1  # share of near copies of training clips from which a denoiser is taken to have memorised them
+RECITING = 0.1  # share of near copies of other clips from which a denoiser is taken to have memorised them
 
 Ear = Callable[[np.ndarray], np.ndarray]  # from a wave `[channels, samples]` at the codec's rate to an embedding `[D]`
 
@@ -101,9 +101,17 @@ class Rehearsal:
             audio.write_flac(file, made[clip_id], self._codec.sample_rate)
         embedded = np.stack([self._ear(made[clip_id]) for clip_id in self._lineage.clip_id])
         kad = quality.kad(embedded, self._held_out)
-        copies = float(quality.novelty(embedded, self._seen, real_groups=self._sources).near_copy.mean())
+        copies = float(np.mean([self._is_recited(*pair) for pair in zip(embedded, self._lineage.source_id)]))
         self._report(step, kad=kad, near_copies=copies)
         return math.inf if copies > RECITING else kad
+
+    def _is_recited(self, embedding: np.ndarray, source: str) -> bool:
+        """Whether a variation is a near copy of a clip that it did not start from; near its own it may well be."""
+        others = np.array(self._sources) != source
+        if not others.any():
+            return False
+        groups = [name for name in self._sources if name != source]
+        return bool(quality.novelty(embedding[None], self._seen[others], real_groups=groups).near_copy[0])
 
     def _round_trip(self, clip_id: str) -> np.ndarray:
         return self._ear(self._codec.decode(self._shelf[clip_id][None])[0].cpu().numpy())
