@@ -12,7 +12,7 @@ Run it where `make run` has finished with the arms `none` and `diffusion`; it wr
 
 (a) and (b) run the pipeline's own stages in folders of DIR with a doctored catalogue. In (a) every file passes for a
 recording; in (b) the latents of test clips lie among the training clips under other names. Diffusion models, with the
-same numbers of steps, are trained anew, so `none` of (b) is that of (c). Classifiers of (c) are those of the pipeline
+same parameters (rehearsals may stop each at another step), are trained anew, so `none` of (b) is that of (c). Classifiers of (c) are those of the pipeline
 where it trained that seed with the present parameters.
 
 Intervals are those of `counterpoise.statistics`, by recording and seed, each for itself. (b) and (c) have the same test
@@ -172,7 +172,7 @@ class Bench:
                 "arms": self.arms,
             }
         )
-        (folder / "params.yaml").write_text(yaml.safe_dump(p.model_dump(mode="json")))
+        (folder / "params.yaml").write_text(yaml.safe_dump(p.model_dump(mode="json"), sort_keys=False))
 
     def tables(self, clips: pd.DataFrame, made: pd.DataFrame, arms: list[str]) -> dict[str, pd.DataFrame]:
         """What these arms train on, as group_split writes it, but without its proof, which would fail."""

@@ -89,12 +89,14 @@ class Bench:
         learned = self.p.diffusion.model_dump(include=LEARNED)
         key = hashlib.sha256(f"{steps} {learned} {pool.clip_ids}".encode()).hexdigest()[:12]
         folder = self.work / "models" / f"{name}-{key}"
-        if not folder.exists():
+        anew = self.curve is not None and name in self.labels
+        if anew or not folder.exists():
             start = time.perf_counter()
+            listen = self.rehearse(name, network, normaliser, start) if anew else None
             state = checkpoint.Checkpoint(self.work / "unfinished" / f"{name}-{key}.pt")
             trained = training.train(
                 network, pool, normaliser, steps, self.p.diffusion, self.p.runtime, self.device, state,
-                lambda step, loss: None, name, self.rehearse(name, network, normaliser, start) if self.curve else None,
+                lambda step, loss: None, name, listen,
             )  # fmt: skip
             minutes = (time.perf_counter() - start) / 60
             print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
@@ -104,7 +106,7 @@ class Bench:
         return folder
 
     def model(self, label: str) -> Model:
-        """As the stages train_base and train_diffusion make it."""
+        """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
         d = self.p.diffusion
         own, everything, picture = self.pool([label]), self.pool(self.labels), self.p.codec.name == "mel"
         steps, index = d.budget(len(own)), self.labels.index(label)
@@ -126,14 +128,12 @@ class Bench:
 
     def rehearse(
         self, label: str, network: networks.Denoiser, normaliser: Normaliser, start: float
-    ) -> Callable[[int], float] | None:
+    ) -> Callable[[int, dict], float]:
         """Prints, while a class is trained, how good its variations are by now; never ends the training."""
-        if label not in self.labels:
-            return None
         generate = self.p.generate.model_copy(update={"keep": "all"})
         listening = 0.0
 
-        def rehearsed(step: int) -> float:
+        def rehearsed(step: int, early: dict) -> float:
             nonlocal listening
             began = time.perf_counter()
             waves, lineage, _ = self.sample(label, Model(copy.deepcopy(network), None, normaliser), generate)
@@ -284,6 +284,10 @@ def main() -> None:
     p = params.Params.model_validate(changed(values, arguments.changes))
     work = arguments.work / f"{arguments.folds[0]}-{arguments.clips}"
     (work / "latents").mkdir(parents=True, exist_ok=True)
+    made_of = f"{p.codec!r} {arguments.folder.resolve()}"
+    if (work / "made_of.txt").exists() and (work / "made_of.txt").read_text() != made_of:
+        parser.error(f"{work} was made from other sounds or with another codec: choose another --work")
+    (work / "made_of.txt").write_text(made_of)
     bench = Bench(p, arguments.folder, arguments.weights, arguments.folds, arguments.clips, work)
     settings = {name: settled(p.generate, name) for name in arguments.vary}
     if arguments.picture:

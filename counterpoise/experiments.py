@@ -25,6 +25,8 @@ from counterpoise import CounterpoiseError
 from counterpoise.params import Params
 
 WORKSPACE = "workspace"
+# Columns of words: class names may well be numbers.
+WORDS = dict.fromkeys(("clip_id", "label", "predicted", "model", "arm", "source_id", "path"), "str")
 METRICS = ("seeds", "data", "generated")  # files in metrics/; only the first must be there
 STATES = {  # of an experiment that did not finish, with what to do
     "failed": "failed: `dvc queue logs {name}` says why",
@@ -90,7 +92,7 @@ def table(experiment: Experiment, path: str) -> pd.DataFrame:
         ExperimentsError: it is in none of them, or is no table.
     """
     try:
-        return pd.read_csv(io.BytesIO(_content(experiment, path)), keep_default_na=False, dtype={"source_id": "str"})
+        return pd.read_csv(io.BytesIO(_content(experiment, path)), keep_default_na=False, dtype=WORDS)
     except OSError:
         pull = "dvc pull" if experiment.rev == WORKSPACE else f"dvc exp pull <remote> {experiment.name}"
         raise ExperimentsError(

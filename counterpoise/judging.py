@@ -197,7 +197,7 @@ def check_useful(label: str, candidates: pd.DataFrame) -> None:
     if 10 * good < len(candidates):
         raise UselessModel(
             f"{summary(label, candidates.assign(kept=candidates.reason == ''), 0)}. So few are no help. Train longer "
-            "(diffusion.steps; diffusion.init: shared), lower generate.strength, or start from the class's own clips "
+            "(diffusion.steps, steps_per_clip and min_steps; diffusion.init: shared), lower generate.strength, or start from the class's own clips "
             "(generate.start: own); generate.keep: all takes them as they are."
         )
 
@@ -212,6 +212,6 @@ def summary(label: str, candidates: pd.DataFrame, wanted: int) -> str:
     if kept < wanted:
         line += (
             f"; {wanted} were wanted. Raise generate.candidates, lower generate.strength, train longer "
-            "(diffusion.steps), or set generate.keep to all"
+            "(diffusion.steps, steps_per_clip, min_steps), or set generate.keep to all"
         )
     return line

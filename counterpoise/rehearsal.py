@@ -1,6 +1,7 @@
 """Variations made while a denoiser still learns, by the sampler that generates: are they good, does it recite?"""
 
 import copy
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ class Rehearsal:
         diffusion: how many variations to make.
         generate: how; a rehearsal starts from the class's own clips, whatever `start` says of other classes'.
         report: gets the step, `kad` and `near_copies`.
-        demos: folder for some of the sounds.
+        folder: for `demos/`, some of the sounds, and for what an interrupted training measured before.
 
     Raises:
         ValueError: fewer than FEWEST clips are held out.
@@ -69,7 +70,7 @@ class Rehearsal:
         runtime: Runtime,
         device: torch.device,
         report: Callable[..., None],
-        demos: Path,
+        folder: Path,
     ) -> None:
         start = "own" if generate.start == "cross" else generate.start
         self._generate = generate.model_copy(update={"start": start, "keep": "all"})
@@ -79,7 +80,8 @@ class Rehearsal:
         shares = variations.share_out(training, label, diffusion.check_clips, self._generate)
         self._lineage = variations.lineage(training, label, shares, self._generate, Path(), Path())
         self._shelf, self._codec, self._ear = Shelf([packed]), codec, ear
-        self._runtime, self._device, self._report, self._demos = runtime, device, report, demos
+        self._runtime, self._device, self._report, self._folder = runtime, device, report, folder
+        self._reported: set[int] = set()
         chosen = [
             sorted(clips.clip_id, key=lambda clip_id: seed_for("rehearsal", clip_id))[:MOST]
             for clips in (training, held_out)
@@ -95,15 +97,34 @@ class Rehearsal:
                 model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device
             )
         )
-        self._demos.mkdir(parents=True, exist_ok=True)
+        demos = self._folder / "demos"
+        demos.mkdir(parents=True, exist_ok=True)
         for clip_id in self._lineage.clip_id[:DEMOS]:
-            file = self._demos / f"step{step:05d}_{clip_id}.flac"
-            audio.write_flac(file, made[clip_id], self._codec.sample_rate)
+            audio.write_flac(demos / f"step{step:05d}_{clip_id}.flac", made[clip_id], self._codec.sample_rate)
         embedded = np.stack([self._ear(made[clip_id]) for clip_id in self._lineage.clip_id])
         kad = quality.kad(embedded, self._held_out)
         copies = float(np.mean([self._is_recited(*pair) for pair in zip(embedded, self._lineage.source_id)]))
-        self._report(step, kad=kad, near_copies=copies)
+        measured = {at: values for at, values in self._measured().items() if at < step}
+        measured[step] = {"kad": kad, "near_copies": copies}
+        self._file.write_text(json.dumps(measured))
+        self.replay()
         return math.inf if copies > RECITING else kad
+
+    def replay(self) -> None:
+        """Report what was measured and is not reported yet, an interrupted training's rehearsals, too."""
+        for step, values in self._measured().items():
+            if step not in self._reported:
+                self._reported.add(step)
+                self._report(step, **values)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "rehearsals.json"
+
+    def _measured(self) -> dict[int, dict[str, float]]:
+        if not self._file.exists():
+            return {}
+        return {int(step): values for step, values in json.loads(self._file.read_text()).items()}
 
     def _is_recited(self, embedding: np.ndarray, source: str) -> bool:
         """Whether a variation is a near copy of a clip that it did not start from; near its own it may well be."""

@@ -121,13 +121,13 @@ def check_amounts(
         if recordings < min_recordings:
             line = f"{label}: {recordings} training recording(s), at least {min_recordings} are needed"
             unused = int((own & (partitions == "unused")).sum())
-            short.append(line + (f" (data.limit leaves {unused} clip(s) unused)" if unused else ""))
+            short.append(line + (f" (data.limit or data.scarce leaves {unused} clip(s) unused)" if unused else ""))
         if not (own & (partitions == "test")).any():
             short.append(f"{label}: no test clip in fold {split.test_fold}")
     if short:
         raise SplitError(
             "Some classes cannot be trained and tested:\n  " + "\n  ".join(short) + "\n"
-            "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit, "
+            "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit or data.scarce.limit, "
             "or remove the class from `classes`; then run `dvc repro`."
         )
 

@@ -2,7 +2,9 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -44,7 +46,8 @@ def main(label: str) -> None:
     # Train, and listen on the way
     key = checkpoint.key(
         stage="train_diffusion", latents=catalog.sha256(source), seen=seen, steps=steps, diffusion=p.diffusion,
-        runtime=p.runtime, base=[catalog.sha256(path) for path in sorted(BASE.rglob("*.safetensors"))],
+        generate=p.generate, codec=p.codec, features=p.features, runtime=p.runtime, partition=partition.tolist(),
+        networks=[catalog.sha256(path) for path in (*sorted(BASE.rglob("*.safetensors")), PRETRAINED) if path.exists()],
     )
     live = Live(str(PLOTS / "diffusion" / label), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
 
@@ -56,15 +59,24 @@ def main(label: str) -> None:
 
     with working(out, key) as folder, live:
         model = Model(network, weak, normaliser)
+        rehearsed = rehearsing(label, packed, partition, p, device, report, folder) if steps else None
+
+        def rehearse(step: int, early: dict[str, torch.Tensor]) -> float:
+            if alone:
+                model.weak = as_it_was(network, early)
+            return rehearsed(step, model)
+
         if steps:
             trained = training.train(
                 network, pool, normaliser, steps, p.diffusion, p.runtime, device,
                 checkpoint.Checkpoint(folder / "state.pt"), lambda step, loss: report(step, loss=loss), label,
-                rehearse(label, packed, partition, model, p, device, report),
+                rehearse if rehearsed else None,
             )
+            if rehearsed:
+                rehearsed.replay()
+                shutil.copytree(folder / "demos", out / "demos", dirs_exist_ok=True)
             if alone:
-                model.weak = copy.deepcopy(network)
-                model.weak.load_state_dict(trained.early)
+                model.weak = as_it_was(network, trained.early)
             print(f"{label}: {trained.steps} steps on {len(pool)} clips, loss {trained.loss:.3f}")
             if advice := training.advice(trained.loss, label, p.diffusion):
                 print(advice)
@@ -74,22 +86,27 @@ def main(label: str) -> None:
         (out / "seen.json").write_text(json.dumps({"label": label, "clip_ids": seen}, indent=1) + "\n")
 
 
-def rehearse(
-    label: str, packed: Packed, partition: pd.Series, model: Model, p: params.Params, device: torch.device,
-    report: Callable[..., None],
-) -> Callable[[int], float] | None:  # fmt: skip
-    """What training calls every so often, or None."""
+def as_it_was(network: networks.Denoiser, weights: dict[str, torch.Tensor]) -> networks.Denoiser:
+    weak = copy.deepcopy(network)
+    weak.load_state_dict(weights)
+    return weak.eval()
+
+
+def rehearsing(
+    label: str, packed: Packed, partition: pd.Series, p: params.Params, device: torch.device,
+    report: Callable[..., None], folder: Path,
+) -> rehearsal.Rehearsal | None:  # fmt: skip
+    """Who listens to the class's variations every so often, or nobody."""
     if not p.diffusion.check_every:
         return None
     if (held_out := (partition == "val").sum()) < rehearsal.FEWEST:
         print(f"{label}: {held_out} validation clips are too few to rehearse for; every step is trained")
         return None
     codec = codecs.build(p.codec, device)
-    rehearsed = rehearsal.Rehearsal(
-        label, packed, partition, rehearsal.ear(PRETRAINED, p.features, codec, device), codec, p.diffusion, p.generate,
-        p.runtime, device, report, DIFFUSION / label / "demos",
-    )  # fmt: skip
-    return lambda step: rehearsed(step, model)
+    ear = rehearsal.ear(PRETRAINED, p.features, codec, device)
+    return rehearsal.Rehearsal(
+        label, packed, partition, ear, codec, p.diffusion, p.generate, p.runtime, device, report, folder
+    )
 
 
 if __name__ == "__main__":

@@ -146,7 +146,9 @@ def test_latents_that_do_not_fit_the_normaliser_stop_before_training(packed, tmp
 def test_a_loss_that_gives_noise_brings_advice(packed):
     assert training.advice(0.3, "bark", settings()) is None
     advice = training.advice(0.9, "bark", settings())
-    assert "bark" in advice and "diffusion.steps" in advice
+    assert "bark" in advice and "diffusion.steps (now 40), or set diffusion.init to shared" in advice
+    advice = training.advice(0.9, "bark", settings(steps_per_clip=8, init="shared"))
+    assert "diffusion.steps_per_clip (8)" in advice and "init" not in advice
 
 
 def test_the_loss_that_is_returned_is_that_of_the_end(packed, tmp_path):
@@ -164,7 +166,8 @@ def rehearsed(packed, folder, scores, kill_at=None, **change):
     params, pool, heard = settings(check_every=10, **change), Pool([(packed, range(4))]), {}
     network = networks.build(params, 16, True, 0)
 
-    def rehearse(step):
+    def rehearse(step, early):
+        assert early
         if step == kill_at:
             raise Killed
         assert not network.training
@@ -216,7 +219,8 @@ def test_the_early_network_is_that_of_a_quarter_of_the_steps(packed, tmp_path):
     network = networks.build(params, 16, True, 0)
     trained = training.train(network, pool, Normaliser.fit(pool), 40, params, RUNTIME, CPU,
                              Checkpoint(tmp_path / "s.pt"), lambda *pair: None, "bark")  # fmt: skip
-    _, _, heard = rehearsed(packed, tmp_path / "r", [1.0] * 4, steps=40, warmup_steps=0, patience=9)
+    _, other, heard = rehearsed(packed, tmp_path / "r", [1.0] * 4, steps=40, warmup_steps=0, patience=9)
+    assert not torch.equal(other.early["unet.conv_in.weight"], trained.early["unet.conv_in.weight"])  # earlier still
     early = networks.build(params, 16, True, 0)
     early.load_state_dict(trained.early)
     assert torch.equal(weights(early), heard[10])

@@ -64,10 +64,12 @@ def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to
     made, reports = rehearse(packed, tmp_path / "demos")
     score = made(30, model)
     assert reports == [(30, {"kad": score, "near_copies": pytest.approx(0)})] and math.isfinite(score)
-    demos = sorted((tmp_path / "demos").iterdir())
+    demos = sorted((tmp_path / "demos/demos").iterdir())
     assert len(demos) == rehearsal.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
     assert soundfile.info(demos[0]).frames == SAMPLES
-    assert made(30, model) == score and len(reports) == 2
+    again, replayed = rehearse(packed, tmp_path / "demos")  # an interrupted training, continued
+    assert again(60, model) == score and [step for step, _ in replayed] == [30, 60]
+    assert replayed[0] == reports[0]
 
 
 def test_more_noise_of_a_network_that_knows_nothing_is_farther_from_real_sounds(packed, model, tmp_path):

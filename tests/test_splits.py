@@ -151,7 +151,7 @@ def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_
     with pytest.raises(splits.SplitError) as caught:
         amounts(clips, Split(test_fold=5), labels=("bark", "siren", "drill", "whale"), limit={"bark": 1})
     message = str(caught.value)
-    assert "bark: 1 training recording(s), at least 2 are needed (data.limit leaves" in message
+    assert "bark: 1 training recording(s), at least 2 are needed (data.limit or data.scarce leaves" in message
     assert "siren: no test clip in fold 5" in message
     assert "whale: 0 training recording(s)" in message and "whale: no test clip" in message
     assert "drill" not in message

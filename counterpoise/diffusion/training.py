@@ -39,7 +39,7 @@ class Trained:
 
     Attributes:
         loss: mean over the last tenth of the steps.
-        early: averaged weights after a quarter of the steps.
+        early: averaged weights after a quarter of the steps, or before the first rehearsal.
         steps: after which the network was taken.
     """
 
@@ -59,7 +59,7 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[int, float], None],
     name: str,
-    rehearse: Callable[[int], float] | None = None,
+    rehearse: Callable[[int, dict[str, Tensor]], float] | None = None,
 ) -> Trained:
     """Learn the distribution of a pool's latents, in place; the network ends in eval mode with its EMA weights.
 
@@ -75,8 +75,8 @@ def train(
         report: called every ten steps with the step and the mean loss since the last call; 1.0 is the loss of having
             learned nothing. A continued run reports its earlier steps again.
         name: in the progress bar.
-        rehearse: called every `check_every` steps, and after the last one, with the step, while the network holds its
-            averaged weights; says how bad it is. The network ends with its best weights, and training after
+        rehearse: called every `check_every` steps, and after the last one, with the step and the early weights, while
+            the network holds its averaged ones; says how bad it is. The network ends with its best weights, and training after
             `patience` rehearsals that were no better.
 
     Raises:
@@ -108,6 +108,9 @@ def train(
         for step in range(REPORT_EVERY, len(losses) + 1, REPORT_EVERY):
             report(step, _recent(losses[:step]))
     ema.to(device)
+    early_at = math.ceil(EARLY * steps)
+    if rehearse:
+        early_at = min(early_at, max(1, params.check_every // 2))  # well before any network that may be kept
 
     # Train
     network.train()
@@ -140,12 +143,12 @@ def train(
         if step % REPORT_EVERY == 0:
             report(step, _recent(losses))
             progress.set_postfix(loss=f"{_recent(losses):.3f}")
-        if step == math.ceil(EARLY * steps):
+        if step == early_at:
             with averaged(network, ema):
                 early = copied(network)
         if rehearse and (step % params.check_every == 0 or step == steps):
             with averaged(network, ema):
-                best.take(step, rehearse(step), network)
+                best.take(step, rehearse(step, early), network)
         if step % params.checkpoint_every == 0 and step < steps:
             states = {part_name: part.state_dict() for part_name, part in parts.items()}
             checkpoint.save({
@@ -225,9 +228,13 @@ def advice(loss: float, label: str, params: Diffusion) -> str | None:
     """What to change where a finished denoiser has learned too little to be of use, or None."""
     if loss <= USEFUL_LOSS:
         return None
+    more = f"diffusion.steps (now {params.steps})"
+    if params.steps_per_clip is not None:
+        more += f", diffusion.steps_per_clip ({params.steps_per_clip:g}) and diffusion.min_steps ({params.min_steps})"
+    other = ", or set diffusion.init to shared" if params.init == "scratch" else " and diffusion.base_steps"
     return (
-        f"{label}: the diffusion loss ended at {loss:.2f}; above {USEFUL_LOSS} variations are mostly noise. Raise "
-        f"diffusion.steps (now {params.steps}), or set diffusion.init to shared."
+        f"{label}: the diffusion loss ended at {loss:.2f}; above {USEFUL_LOSS} variations are mostly noise. "
+        f"Raise {more}{other}."
     )
 
 
