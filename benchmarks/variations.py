@@ -151,10 +151,10 @@ class Bench:
         return self.sample(label, self.model(label), generate)
 
     def sample(
-        self, label: str, model: Model, generate: params.Generate
+        self, label: str, model: Model, generate: params.Generate, shares: dict[str, int] | None = None
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """The same with a model at hand; sets `speed`, sound made and decoded over time, as times real time."""
-        shares = variations.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
+        shares = shares or variations.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
         amounts = variations.candidates(shares, generate)
         lineage = variations.lineage(self.seen, label, amounts, generate, Path(), Path())
         shelf = Shelf([Packed(self.latents(name)) for name in self.labels])
@@ -223,8 +223,8 @@ def picture(bench: Bench, labels: list[str], settings: dict[str, params.Generate
         latent = Packed(bench.latents(label))[0]
         sounds.append(bench.form(bench.codec.decode(latent[None])[0].cpu().numpy()))
         for generate in settings.values():
-            waves, lineage, _ = bench.vary(label, generate.model_copy(update={"keep": "all"}))
-            sounds.append(waves[lineage.root_clip_id.tolist().index(first)])
+            generate = generate.model_copy(update={"keep": "all"})
+            sounds += bench.sample(label, bench.model(label), generate, {first: 1})[0]
         titles = ["source", "round trip", *settings]
         for axis, title, wave in zip(row, titles, sounds):
             image = mel.encode(torch.from_numpy(wave)[None])[0].cpu()
