@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from tqdm import tqdm
 from counterpoise import audio, probe, quality
 from counterpoise.features import MelSpectrogram
 from counterpoise.params import Audio
-from counterpoise.runtime import seed_for
 
 
 @dataclass(frozen=True)
@@ -60,18 +58,3 @@ class Ear:
             clipped.append(quality.is_clipped(sound)[0])
         arrays = (np.stack(embeddings), np.stack(statistics), np.array(silent), np.array(clipped))
         return Sounds(clips.reset_index(drop=True), *arrays)
-
-
-def derived(clips: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-    """One sound to be made of each clip, by a function of :mod:`counterpoise.augmentation`.
-
-    Returns:
-        clip_id, source_id, root_clip_id, seed and path, on the rows of `clips`.
-    """
-    return pd.DataFrame({
-        "clip_id": clips.clip_id,
-        "source_id": clips.source_id,
-        "root_clip_id": clips.clip_id,
-        "seed": [seed_for("classic", seed, clip_id, 0) for clip_id in clips.clip_id],
-        "path": [(folder / f"{clip_id}.flac").as_posix() for clip_id in clips.clip_id],
-    })

@@ -3,14 +3,16 @@
 import copy
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from counterpoise import audio, probe, quality, variations
+from counterpoise import audio, codecs, params, probe, quality, variations
 from counterpoise.classifiers.embedder import Embedder
 from counterpoise.codecs import Codec
 from counterpoise.diffusion.model import Model
@@ -39,12 +41,48 @@ def ear(weights: Path, features: Features, codec: Codec, device: torch.device) -
     return lambda wave: probe.band_statistics(wave, spectrogram)
 
 
+def begin(
+    model: Model,
+    label: str,
+    packed: Packed,
+    partition: pd.Series,
+    weights: Path,
+    features: Features,
+    codec: params.Codec,
+    diffusion: Diffusion,
+    generate: Generate,
+    runtime: Runtime,
+    device: torch.device,
+    report: Callable[..., None],
+    folder: Path,
+) -> "Rehearsal | None":
+    """A class's rehearsal, or None where none is wanted or too few clips are held out, which is said.
+
+    Args:
+        weights: of AudioSet's YAMNet, which may be missing, and `features`: see :func:`ear`.
+        codec: which one; it is built only where there is a rehearsal.
+
+    The others are those of :class:`Rehearsal`.
+    """
+    if not diffusion.check_every:
+        return None
+    if (held_out := (partition == "val").sum()) < FEWEST:
+        print(f"{label}: {held_out} validation clips are too few to rehearse for; every step is trained")
+        return None
+    built = codecs.build(codec, device)
+    listener = ear(weights, features, built, device)
+    return Rehearsal(
+        model, label, packed, partition, listener, built, diffusion, generate, runtime, device, report, folder
+    )
+
+
 class Rehearsal:
     """What one class's variations are worth at some step of the training.
 
     They are compared with held-out clips of the class as the codec gives them back, so that only the denoiser counts.
 
     Args:
+        model: whose network is being trained.
         label: the class.
         packed: its latents.
         partition: of its clips, in the order of `packed`; the denoiser sees "train", "val" is held out.
@@ -60,6 +98,7 @@ class Rehearsal:
 
     def __init__(
         self,
+        model: Model,
         label: str,
         packed: Packed,
         partition: pd.Series,
@@ -79,7 +118,7 @@ class Rehearsal:
             raise ValueError(f"{len(held_out)} clips of {label} are held out; a rehearsal needs {FEWEST}")
         shares = variations.share_out(training, label, diffusion.check_clips, self._generate)
         self._lineage = variations.lineage(training, label, shares, self._generate, Path(), Path())
-        self._shelf, self._codec, self._ear = Shelf([packed]), codec, ear
+        self._model, self._shelf, self._codec, self._ear = model, Shelf([packed]), codec, ear
         self._runtime, self._device, self._report, self._folder = runtime, device, report, folder
         self._reported: set[int] = set()
         chosen = [
@@ -89,9 +128,14 @@ class Rehearsal:
         self._sources = training.set_index("clip_id").source_id[chosen[0]].tolist()
         self._seen, self._held_out = (np.stack([self._round_trip(clip_id) for clip_id in ids]) for ids in chosen)
 
-    def __call__(self, step: int, model: Model) -> float:
-        """KAD of the variations to the held-out clips, or infinity where the denoiser recites its training clips."""
-        model = copy.deepcopy(model)  # sampling changes the layout of the weights in memory
+    def __call__(self, step: int, early: dict[str, Tensor]) -> float:
+        """KAD of the variations to the held-out clips, or infinity where the denoiser recites its training clips.
+
+        Args:
+            step: of the training.
+            early: see :meth:`Model.with_weak`.
+        """
+        model = copy.deepcopy(self._model.with_weak(early))  # sampling changes the layout of the weights in memory
         made = dict(
             variations.make(
                 model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device
@@ -116,6 +160,11 @@ class Rehearsal:
             if step not in self._reported:
                 self._reported.add(step)
                 self._report(step, **values)
+
+    def finish(self, out: Path) -> None:
+        """After the training: report what is not reported yet, and copy `demos/` to the class's model."""
+        self.replay()
+        shutil.copytree(self._folder / "demos", out / "demos", dirs_exist_ok=True)
 
     @property
     def _file(self) -> Path:

@@ -5,11 +5,10 @@ import pandas as pd
 import soundfile
 import torch
 
-from counterpoise import audio, catalog
+from counterpoise import audio
 from counterpoise.features import MelSpectrogram
-from counterpoise.listening import Ear, derived
+from counterpoise.listening import Ear
 from counterpoise.params import Audio, Features
-from counterpoise.runtime import seed_for
 
 FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
 
@@ -47,13 +46,3 @@ def test_a_clip_at_full_scale_counts_as_clipped(tmp_path):
     spectrogram = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
     heard = Ear(loudness, spectrogram, FORM).hear(table, "test")
     assert heard.clipped.tolist() == [True] and heard.silent.tolist() == [False]
-
-
-def test_one_sound_is_asked_of_each_clip_with_the_seed_of_its_first_augmentation(tmp_path):
-    rows = [{"clip_id": name, "path": f"raw/{name}.wav", "source_id": f"from {name}"} for name in ("a", "b")]
-    clips = catalog.table(rows, {"clip_id": "str", "path": "str", "source_id": "str"})
-    table = derived(clips, 3, tmp_path)
-    assert table.root_clip_id.tolist() == table.clip_id.tolist() == ["a", "b"]
-    assert table.source_id.tolist() == ["from a", "from b"]
-    assert table.path.tolist() == [f"{tmp_path}/a.flac", f"{tmp_path}/b.flac"]
-    assert table.seed.tolist() == [seed_for("classic", 3, name, 0) for name in ("a", "b")]

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 import random_yamnet
-from counterpoise import params, rehearsal
+from counterpoise import codecs, params, rehearsal
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
@@ -47,40 +47,68 @@ def model():
     return Model(networks.build(settings, 16, True, 0).eval(), None, normaliser)
 
 
-def rehearse(packed, folder, held_out=5, **change):
+@pytest.fixture
+def early():
+    """The weights of another network."""
+    settings = params.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    return networks.build(settings, 16, True, 1).state_dict()
+
+
+FEATURES = params.Features(n_mels=16, n_fft=256, hop=80)
+RUNTIME = params.Runtime(threads=1, precision="fp32")
+
+
+def parts(held_out):
+    return pd.Series(["train"] * 8 + ["val"] * held_out + ["test"] * (5 - held_out))
+
+
+def rehearse(packed, model, folder, held_out=5, **change):
+    """A rehearsal with what it will report."""
     diffusion = params.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4)
     generate = params.Generate(**{"steps": 2, "strength": 0.5} | change)
     codec, reports = MelCodec(CODEC, CPU), []
-    partition = pd.Series(["train"] * 8 + ["val"] * held_out + ["test"] * (5 - held_out))
-    ear = rehearsal.ear(folder / "no weights", params.Features(n_mels=16, n_fft=256, hop=80), codec, CPU)
+    ear = rehearsal.ear(folder / "no weights", FEATURES, codec, CPU)
     made = rehearsal.Rehearsal(
-        "bark", packed, partition, ear, codec, diffusion, generate, params.Runtime(threads=1, precision="fp32"), CPU,
+        model, "bark", packed, parts(held_out), ear, codec, diffusion, generate, RUNTIME, CPU,
         lambda step, **measured: reports.append((step, measured)), folder,
     )  # fmt: skip
     return made, reports
 
 
-def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to(packed, model, tmp_path):
-    made, reports = rehearse(packed, tmp_path / "demos")
-    score = made(30, model)
+def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to(packed, model, early, tmp_path):
+    made, reports = rehearse(packed, model, tmp_path / "demos")
+    score = made(30, early)
     assert reports == [(30, {"kad": score, "near_copies": pytest.approx(0)})] and math.isfinite(score)
     demos = sorted((tmp_path / "demos/demos").iterdir())
     assert len(demos) == rehearsal.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
     assert soundfile.info(demos[0]).frames == SAMPLES
-    again, replayed = rehearse(packed, tmp_path / "demos")  # an interrupted training, continued
-    assert again(60, model) == score and [step for step, _ in replayed] == [30, 60]
+    again, replayed = rehearse(packed, model, tmp_path / "demos")  # an interrupted training, continued
+    assert again(60, early) == score and [step for step, _ in replayed] == [30, 60]
     assert replayed[0] == reports[0]
 
 
-def test_more_noise_of_a_network_that_knows_nothing_is_farther_from_real_sounds(packed, model, tmp_path):
-    near, _ = rehearse(packed, tmp_path, strength=0.5)
-    far, _ = rehearse(packed, tmp_path, strength=20.0)
-    assert near(1, model) < far(1, model)
+def test_a_rehearsal_samples_as_generation_will_with_the_early_weights_as_guidance(packed, model, early, tmp_path):
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    scores = []
+    for guidance in (1.0, 3.0):
+        made, _ = rehearse(packed, model, tmp_path, guidance=guidance)
+        scores += [made(1, early), made(1, before)]
+    assert scores[0] == scores[1] == pytest.approx(scores[3], rel=1e-3)  # no guidance, and guidance by itself
+    assert abs(scores[2] - scores[0]) > 1e-2 * scores[0]
+    assert model.weak is None and all(torch.equal(before[name], v) for name, v in model.network.state_dict().items())
 
 
-def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(packed, model, tmp_path, monkeypatch):
-    made, reports = rehearse(packed, tmp_path, strength=1e-4)
-    assert math.isfinite(made(1, model)) and reports[0][1]["near_copies"] == 0
+def test_more_noise_of_a_network_that_knows_nothing_is_farther_from_real_sounds(packed, model, early, tmp_path):
+    near, _ = rehearse(packed, model, tmp_path, strength=0.5)
+    far, _ = rehearse(packed, model, tmp_path, strength=20.0)
+    assert near(1, early) < far(1, early)
+
+
+def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(
+    packed, model, early, tmp_path, monkeypatch
+):  # fmt: skip
+    made, reports = rehearse(packed, model, tmp_path, strength=1e-4)
+    assert math.isfinite(made(1, early)) and reports[0][1]["near_copies"] == 0
 
     def recite(model, lineage, shelf, codec, *rest):
         """Whatever it starts from, the clip after it comes out."""
@@ -89,17 +117,57 @@ def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(p
             yield row.clip_id, codec.decode(shelf[other][None])[0].numpy()
 
     monkeypatch.setattr(rehearsal.variations, "make", recite)
-    assert made(2, model) == math.inf and reports[1][1]["near_copies"] == 1
+    assert made(2, early) == math.inf and reports[1][1]["near_copies"] == 1
 
 
-def test_a_rehearsal_starts_from_the_classs_own_clips(packed, model, tmp_path):
-    made, _ = rehearse(packed, tmp_path, start="cross")
-    assert math.isfinite(made(1, model))
+def test_a_rehearsal_starts_from_the_classs_own_clips(packed, model, early, tmp_path):
+    made, _ = rehearse(packed, model, tmp_path, start="cross")
+    assert math.isfinite(made(1, early))
 
 
-def test_too_few_held_out_clips_are_told(packed, tmp_path):
+def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, model, early, tmp_path):
+    made, _ = rehearse(packed, model, tmp_path / "unfinished")
+    made(30, early)
+    again, replayed = rehearse(packed, model, tmp_path / "unfinished")  # continued after its last rehearsal
+    (tmp_path / "out").mkdir()
+    again.finish(tmp_path / "out")
+    assert [step for step, _ in replayed] == [30]
+    kept, shown = (sorted((tmp_path / name / "demos").iterdir()) for name in ("unfinished", "out"))
+    assert len(kept) == rehearsal.DEMOS
+    assert [path.read_bytes() for path in kept] == [path.read_bytes() for path in shown]
+
+
+def test_too_few_held_out_clips_are_told(packed, model, tmp_path):
     with pytest.raises(ValueError, match="3 clips of bark are held out"):
-        rehearse(packed, tmp_path, held_out=3)
+        rehearse(packed, model, tmp_path, held_out=3)
+
+
+def begin(packed, model, folder, check_every, held_out, codec):
+    diffusion = params.Diffusion(
+        steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, check_every=check_every
+    )
+    return rehearsal.begin(
+        model, "bark", packed, parts(held_out), folder / "no weights", FEATURES, codec, diffusion,
+        params.Generate(steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
+    )  # fmt: skip
+
+
+def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path):
+    begun = begin(packed, model, tmp_path / "a", 10, 4, params.Codec(name="mel", mel=CODEC))
+    made, _ = rehearse(packed, model, tmp_path / "b", held_out=4)
+    assert begun(1, early) == made(1, early)
+
+
+@pytest.mark.parametrize(
+    ("check_every", "held_out", "said"),
+    [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to rehearse for; every step is trained\n")],
+)
+def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
+    missing = params.Codec(name="encodec_24khz", encodec=params.EncodecCodec(checkpoint=str(tmp_path / "missing.th")))
+    assert begin(packed, model, tmp_path, check_every, held_out, missing) is None
+    assert capsys.readouterr().out == said
+    with pytest.raises(codecs.CodecError):
+        begin(packed, model, tmp_path, 10, 5, missing)
 
 
 def test_with_audiosets_weights_its_ear_is_their_yamnet(tmp_path):

@@ -1,28 +1,71 @@
-"""One class's denoiser, with what is needed to sample from it, as a folder."""
+"""One class's denoiser, with what is needed to sample from it: how it begins, and how it is kept as a folder."""
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.networks import Denoiser
-from counterpoise.latents import Normaliser
+from counterpoise.latents import Normaliser, Pool
+from counterpoise.params import Diffusion
 
 
 @dataclass
 class Model:
-    """A trained denoiser.
+    """A denoiser.
 
     Attributes:
         network: of the class.
-        weak: the shared base's version of the class, which guidance pushes away from; None without a base.
+        weak: what guidance pushes away from: the shared base's version of the class, or, without a base, what the
+            network was early in its training; None until that is known.
         normaliser: of the latents that the network knows.
     """
 
     network: Denoiser
     weak: Denoiser | None
     normaliser: Normaliser
+
+    @classmethod
+    def fresh(cls, pool: Pool, params: Diffusion, picture: bool) -> "Model":
+        """A network of the class's own, untrained.
+
+        Args:
+            pool: the class's training clips.
+            picture: the latents' channels are ordered, as mel bands are.
+
+        Raises:
+            NetworkError: see :func:`networks.build`.
+        """
+        normaliser = Normaliser.fit(pool)
+        return cls(networks.build(params, pool.channels, picture, params.seed), None, normaliser)
+
+    @classmethod
+    def of_base(cls, base: Path, normaliser: Normaliser, label: int, tuned: bool) -> "Model":
+        """One class's part of a base that all classes share.
+
+        Args:
+            base: a folder with the class-conditioned networks `unet/` and, early in its training, `early/`.
+            normaliser: of the base.
+            label: of the class, as the base counts them.
+            tuned: the class's training goes on from here, so that guidance can push away from the base as it is.
+
+        Raises:
+            NetworkError: a folder is missing or holds another kind of model.
+        """
+        parts = ("unet", "unet" if tuned else "early")
+        network, weak = (networks.specialise(networks.load(base / part), label) for part in parts)
+        return cls(network, weak, normaliser)
+
+    def with_weak(self, early: dict[str, Tensor]) -> "Model":
+        """The model as it is sampled from: where no base is its weak version, these weights of early on make one."""
+        if self.weak is not None:
+            return self
+        weak = copy.deepcopy(self.network)
+        weak.load_state_dict(early)
+        return Model(self.network, weak.eval(), self.normaliser)
 
     def save(self, folder: Path) -> None:
         """Write `unet/`, perhaps `weak/`, `scheduler/` (all as diffusers does) and `normaliser.safetensors`."""

@@ -1,0 +1,111 @@
+"""A class's variations beside real clips and what is made of these, on tones."""
+
+import os
+import tempfile
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+
+from counterpoise import audio, augmentation, catalog, classic, codecs, encoding
+from counterpoise.assessment import Assessor, derived
+from counterpoise.features import MelSpectrogram
+from counterpoise.generated import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
+from counterpoise.latents import Packed, Shelf
+from counterpoise.listening import Ear
+from counterpoise.params import Audio, Codec, Features, MelCodec
+from counterpoise.runtime import seed_for
+
+FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
+CODEC = Codec(
+    name="mel",
+    mel=MelCodec(
+        bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
+    ),
+)
+SEED = 3
+
+
+def spectrum(wave, sample_rate):
+    """`[1, channels, n]` to `[1, 10]`, in place of a network."""
+    return torch.fft.rfft(wave[:, 0, :1600]).abs()[:, :800].unflatten(1, (10, 80)).mean(dim=2)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Four tones at 16 kHz, in stereo."""
+    folder, rows = tmp_path_factory.mktemp("clips"), []
+    for i in range(4):
+        time = np.arange(round((0.3 + 0.02 * i) * 16000)) / 16000
+        wave = 0.3 * np.sin(2 * np.pi * (400 + 500 * i) * time)
+        soundfile.write(folder / f"c{i}.wav", np.stack([wave, 0.5 * wave]).T, 16000)
+        rows.append((f"c{i}", str(folder / f"c{i}.wav"), "howl", f"r{i}", 1, len(time) / 16000, 16000, 2))
+    return pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+
+
+@pytest.fixture(scope="module")
+def assessor(clips, tmp_path_factory):
+    codec, path = codecs.build(CODEC, torch.device("cpu")), tmp_path_factory.mktemp("latents") / "howl.safetensors"
+    encoding.encode(codec, clips, path, 4)
+    ear = Ear(spectrum, MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
+    return Assessor(ear, Shelf([Packed(path)]), codec, 2, SEED)
+
+
+@pytest.fixture
+def lineage(tmp_path):
+    """Noise for variations: (root, strength)."""
+    rows = []
+    for i, (root, strength) in enumerate([("c1", 0.5), ("c2", 0.5), ("c1", 4.0), ("c3", 2.0)]):
+        noise = np.random.default_rng(i).normal(size=(1, 2000)).astype(np.float32)
+        audio.write_flac(tmp_path / f"v{i}.flac", 0.1 * noise, 8000)
+        rows.append({"clip_id": f"v{i}", "path": str(tmp_path / f"v{i}.flac"), "label": "howl", "start": "own",
+                     "root_clip_id": root, "other_clip_id": "", "source_id": f"r{root[1]}", "fold": 1,
+                     "strength": strength, "seed": i, "model": ""})  # fmt: skip
+    return catalog.table(rows, catalog.LINEAGE)
+
+
+def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    training = clips[clips.clip_id != "c0"]
+    sets = assessor.hear("howl", training, lineage)
+    assert list(sets) == [TRAINING, ROUND_TRIP, CLASSIC, VARIATIONS]
+    assert sets[VARIATIONS].clips.clip_id.tolist() == ["v0", "v1", "v2", "v3"]
+    for name, column in ((TRAINING, "clip_id"), (ROUND_TRIP, "root_clip_id"), (CLASSIC, "root_clip_id")):
+        assert sets[name].clips[column].tolist() == ["c1", "c2", "c3"]
+
+    for i, clip in enumerate(training.itertuples()):
+        wave = audio.read(clip.path, FORM.sample_rate, FORM.channels)
+        changed = classic.augment(wave, FORM.sample_rate, seed_for("classic", SEED, clip.clip_id, 0))
+        for name, heard in ((TRAINING, wave), (CLASSIC, changed)):
+            expected = spectrum(torch.from_numpy(heard)[None], FORM.sample_rate)[0]
+            np.testing.assert_allclose(sets[name].embeddings[i], expected, atol=0.05)
+    decoded = derived(training, SEED, tmp_path)
+    augmentation.write_round_trips(decoded, training, assessor.shelf, assessor.codec, 4)
+    assert np.array_equal(sets[ROUND_TRIP].embeddings, assessor.ear.hear(decoded, "test").embeddings)
+    assert os.listdir(tmp_path / "scratch") == []
+
+
+def test_an_example_is_a_clip_its_round_trip_and_variations_of_it_first_of_all(assessor, clips, lineage):
+    shown = assessor.example(lineage, clips)
+    assert [title for title, _ in shown] == [
+        "training clip", "through the codec", "strength 0.5", "strength 2, another clip", "strength 4",
+    ]  # fmt: skip
+    root, decoded, *made = (wave for _, wave in shown)
+    assert np.array_equal(root, audio.read(clips.path[1], 8000, 1)) and decoded.shape == root.shape
+    peaks = [np.abs(np.fft.rfft(wave[0])).argmax() for wave in (root, decoded)]
+    assert abs(peaks[0] - peaks[1]) * 8000 / root.shape[1] < 60  # Hz: the same tone
+    for wave, row in zip(made, (0, 3, 2), strict=True):
+        assert np.array_equal(wave, audio.read(lineage.path[row], 8000, 1))
+
+
+def test_one_sound_is_asked_of_each_clip_with_the_seed_of_its_first_augmentation(tmp_path):
+    rows = [{"clip_id": name, "path": f"raw/{name}.wav", "source_id": f"from {name}"} for name in ("a", "b")]
+    clips = catalog.table(rows, {"clip_id": "str", "path": "str", "source_id": "str"})
+    table = derived(clips, 3, tmp_path)
+    assert table.root_clip_id.tolist() == table.clip_id.tolist() == ["a", "b"]
+    assert table.source_id.tolist() == ["from a", "from b"]
+    assert table.path.tolist() == [f"{tmp_path}/a.flac", f"{tmp_path}/b.flac"]
+    assert table.seed.tolist() == [seed_for("classic", 3, name, 0) for name in ("a", "b")]
