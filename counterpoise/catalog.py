@@ -36,7 +36,7 @@ LINEAGE = {
     "clip_id": "str",
     "path": "str",
     "label": "str",
-    "start": "str",  # own | blend | cross | noise, of diffusion; or classic | roundtrip
+    "start": "str",  # own | altered | blend | cross | noise, of diffusion; or classic | roundtrip
     "root_clip_id": "str",  # the clip that a variation started from; `cross`: of another class
     "other_clip_id": "str",  # `blend`: the clip that was mixed in, else empty
     "source_id": "str",  # the root's

@@ -159,7 +159,7 @@ class Diffusion(Section):
 class Generate(Section):
     """How a variation is sampled."""
 
-    start: Literal["own", "blend", "cross", "noise"] = "own"  # what the noise is put on
+    start: Literal["own", "altered", "blend", "cross", "noise"] = "own"  # what the noise is put on
     # sigma of the noise put on the normalised source latent; of a range, every clip draws its own
     strength: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=2, max_length=2)] = 1.0
     solver: Literal["euler", "heun", "dpmpp_2m"] = "euler"
@@ -215,6 +215,9 @@ class Classifier(Section):
     body: Literal["finetune", "frozen"] = "finetune"  # with init: audioset, whether YAMNet's body learns, too
     body_rate: Annotated[float, Field(gt=0, le=1)] = 0.1  # its learning rate, as a share of the head's
     mixup_alpha: PositiveFloat = 0.2  # of the arm `mixup`: shares are drawn from Beta(alpha, alpha)
+    # made clips count for less, in every arm that adds some: soft labels, and training that ends on real clips alone
+    made_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # label smoothing of made clips
+    real_last: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the steps, the last ones, that see no made clip
     yamnet_patches: PositiveInt = 1  # 0.96 s patches drawn from each clip in a training step; scoring uses all
 
 

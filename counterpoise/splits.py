@@ -127,8 +127,8 @@ def check_amounts(
     if short:
         raise SplitError(
             "Some classes cannot be trained and tested:\n  " + "\n  ".join(short) + "\n"
-            "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit or data.scarce.limit, "
-            "or remove the class from `classes`; then run `dvc repro`."
+            "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit or "
+            "data.scarce.limit, or remove the class from `classes`; then run `dvc repro`."
         )
 
 

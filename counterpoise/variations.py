@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from counterpoise import balance, catalog
+from counterpoise import balance, catalog, classic
 from counterpoise.codecs import Codec
 from counterpoise.diffusion import sampling
 from counterpoise.diffusion.model import Model
@@ -119,7 +120,7 @@ def make(
         rows = lineage.iloc[batch]
         if finished(rows.clip_id.tolist()):
             continue
-        sources = [_source(shelf, row.root_clip_id, row.other_clip_id, row.seed) for row in rows.itertuples()]
+        sources = [_source(shelf, codec, row) for row in rows.itertuples()]
         schedule = sampling.schedule(model.normaliser.sigma_data, generate.solver, rows.strength.iloc[0])
         latents = sampling.vary(
             network, model.normaliser, schedule, sources, rows.seed.tolist(), generate, runtime, device
@@ -128,5 +129,27 @@ def make(
             yield clip_id, wave[:, : source.shape[1] * codec.hop]
 
 
-def _source(shelf: Shelf, root: str, other: str, seed: int) -> Tensor:
-    return sampling.blend(shelf[root], shelf[other], seed) if other else shelf[root]
+def _source(shelf: Shelf, codec: Codec, row: NamedTuple) -> Tensor:
+    """The latent `[C, T]` that noise is put on, T the frames of the root."""
+    root = shelf[row.root_clip_id]
+    match row.start:
+        case "blend" if row.other_clip_id:  # a class with a single clip has no other
+            return sampling.blend(root, shelf[row.other_clip_id], row.seed)
+        case "altered":
+            return alter(root, codec, row.seed)
+    return root
+
+
+def alter(latent: Tensor, codec: Codec, seed: int) -> Tensor:
+    """The latent of a clip's classical variation, which is made of the sound that the codec gives back.
+
+    Args:
+        latent: `[C, T]`.
+        seed: of :func:`classic.augment`.
+
+    Returns:
+        `[C, T]` on the CPU.
+    """
+    sound = codec.decode(latent[None])[0].cpu().numpy()
+    varied = classic.augment(sound, codec.sample_rate, seed)
+    return codec.encode(torch.from_numpy(varied)[None])[0].cpu()

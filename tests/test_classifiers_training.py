@@ -12,16 +12,17 @@ from counterpoise import audio as sound
 from counterpoise import catalog
 from counterpoise.checkpoint import Checkpoint
 from counterpoise.classifiers import build
+from counterpoise.classifiers.batches import draw, order
 from counterpoise.classifiers.training import (
     Card,
     ModelError,
     TrainingError,
     class_weights,
-    draw,
     load,
     mix,
     predict,
     save,
+    softened,
     train,
 )
 from counterpoise.params import Audio, Classifier, Features, Runtime
@@ -172,6 +173,36 @@ def test_batches_are_full_and_every_epoch_has_every_example_once():
     assert list(draw(7, 4, range(3, 7), seed=0)) == list(draw(7, 4, range(7), seed=0))[3:]
     assert list(draw(7, 4, range(7), seed=1)) != list(draw(7, 4, range(7), seed=0))
     assert [len(batch) for batch in draw(3, 8, range(2), seed=0)] == [8, 8]
+
+
+def test_the_last_steps_see_real_clips_alone_and_an_interrupted_training_goes_on_with_the_same_batches():
+    made = [True, False, True, False, False]
+    batches = list(order(made, 2, 10, 0, 0.4, seed=0))
+    assert [len(batch) for batch in batches] == [2] * 10
+    assert {0, 2} <= {row for batch in batches[:6] for row in batch}
+    assert {row for batch in batches[6:] for row in batch} == {1, 3, 4}
+    for done in (3, 6, 8, 10):
+        assert list(order(made, 2, 10, done, 0.4, seed=0)) == batches[done:]
+    for alike in ([True] * 5, [False] * 5):  # nothing to tell apart
+        assert list(order(alike, 2, 10, 0, 0.4, seed=0)) == list(draw(5, 2, range(10), seed=0))
+
+
+def test_labels_of_made_clips_are_softened():
+    log_probabilities, targets = torch.randn(3, 4).log_softmax(dim=1), torch.tensor([0, 3, 1])
+    for share in (0.0, 0.3):
+        expected = torch.nn.CrossEntropyLoss(label_smoothing=share)(log_probabilities, targets)
+        torch.testing.assert_close(softened(log_probabilities, targets, torch.full((3,), share)), expected)
+    hard, soft, both = (
+        softened(log_probabilities[:2], targets[:2], torch.tensor(shares)) for shares in ([0.0] * 2, [0.3] * 2, [0, 0.3])
+    )
+    assert min(hard, soft) < both < max(hard, soft)
+
+
+@pytest.mark.parametrize("change", [{"made_smoothing": 0.5}, {"real_last": 0.5}])
+def test_how_much_made_clips_count_matters_where_there_are_some(examples, change):
+    half = examples.assign(synthetic=examples.index % 4 == 0)
+    told = [run(fresh(), table, few(8, **values)) for table in (examples, half) for values in ({}, change)]
+    assert told[0] == told[1] == told[2] and told[3] != told[2]
 
 
 def test_class_weights_are_balanced():

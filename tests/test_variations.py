@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import catalog, variations
+from counterpoise import catalog, classic, variations
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.model import Model
 from counterpoise.latents import Normaliser, Packed, Shelf, Writer
@@ -89,6 +89,9 @@ class Half:
     def decode(self, latents):
         return latents[:, :1].repeat_interleave(self.hop, dim=2)
 
+    def encode(self, wave):
+        return wave[:, :, :: self.hop].expand(-1, 16, -1)
+
 
 @pytest.fixture
 def shelf(training, tmp_path):
@@ -117,13 +120,24 @@ def make(model, rows, shelf, **change):
     return dict(made)
 
 
-@pytest.mark.parametrize("start", ["own", "blend", "cross", "noise"])
+@pytest.mark.parametrize("start", ["own", "altered", "blend", "cross", "noise"])
 def test_every_variation_is_made_as_long_as_its_root(training, shelf, model, start):
     rows = lineage(training, 7, start=start)
     made = make(model, rows, shelf, start=start)
     assert sorted(made) == sorted(rows.clip_id)
     for clip_id, root in zip(rows.clip_id, rows.root_clip_id):
         assert made[clip_id].shape == (1, 4 * shelf.frames(root)) and shelf[root].shape == (16, shelf.frames(root))
+
+
+def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, model):
+    rows = lineage(training, 4, start="altered", strength=0.01)
+    made, same = (make(model, rows, shelf, start="altered", strength=0.01) for _ in range(2))
+    assert all(np.array_equal(made[clip_id], same[clip_id]) for clip_id in made)
+    plain = make(model, rows.assign(start="own"), shelf, strength=0.01)
+    assert not any(np.allclose(made[clip_id], plain[clip_id], atol=1e-3) for clip_id in made)
+    latent = shelf[rows.root_clip_id[0]]
+    sound = classic.augment(Half().decode(latent[None])[0].numpy(), Half.sample_rate, 5)
+    assert np.array_equal(variations.alter(latent, Half(), 5)[3], sound[0, ::4])
 
 
 def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(training, shelf, model):

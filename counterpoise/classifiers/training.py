@@ -1,9 +1,6 @@
 """Train a classifier for a fixed number of steps, predict with it, keep it in a folder."""
 
-import functools
-import itertools
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +14,16 @@ import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from counterpoise import CounterpoiseError, embeddings
-from counterpoise import audio as sound
 from counterpoise.checkpoint import Checkpoint
-from counterpoise.classifiers import build
+from counterpoise.classifiers import batches, build
 from counterpoise.params import Audio, Classifier, Features, Model, Runtime, Section
 from counterpoise.runtime import autocast, seed_for
 
 
 REPORTS = 20  # in a training
-KEPT_BYTES = 256 * 2**20  # of waves that a training keeps in memory, so that a small collection is decoded once
 
 
 class TrainingError(CounterpoiseError):
@@ -77,7 +71,7 @@ def train(
 
     Args:
         model: from `build`.
-        examples: `catalog.EXAMPLES`.
+        examples: `catalog.EXAMPLES`. How much made clips count, `made_smoothing` and `real_last` say.
         labels: the class of each output.
         audio: the form in which clips are read.
         classifier: steps, batch size, learning rate, weight decay, steps between checkpoints.
@@ -127,9 +121,11 @@ def train(
     forward, inputs = _inputs(model, examples, audio, runtime, device, cache)
     if watched:
         _, val_inputs = _inputs(model, validation, audio, runtime, device, cache)
-    order = draw(len(examples), classifier.batch_size, range(done, classifier.steps), seed)
-    batches = _batches(inputs, runtime, order)
-    progress = tqdm(batches, total=classifier.steps, initial=done, desc="classifier", unit="step")
+    made = examples.synthetic.to_numpy(bool)
+    softness = classifier.made_smoothing * torch.from_numpy(made).float()
+    order = batches.order(made, classifier.batch_size, classifier.steps, done, classifier.real_last, seed)
+    loaded = batches.load(inputs, runtime, order)
+    progress = tqdm(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
     model.train()
     for step, (rows, batch) in enumerate(progress, start=done + 1):
         # Forward
@@ -138,6 +134,8 @@ def train(
         with autocast(runtime, device):
             log_probabilities = forward(batch.to(device), generator)
         loss = F.nll_loss(log_probabilities, targets[rows].to(device), weights)
+        if softness.any():
+            loss = softened(log_probabilities, targets[rows].to(device), softness[rows].to(device))
         if mixup is not None:
             other = F.nll_loss(log_probabilities, targets[rows[partners]].to(device), weights)
             loss = share * loss + (1 - share) * other
@@ -202,7 +200,7 @@ def _inputs(
     """What gives log-probabilities, and what goes into it: waves, or a frozen body's embeddings into the rest."""
     if model.frozen:
         return model.classify, embeddings.embed_clips(model, examples, audio, runtime, device, cache)
-    return model, _Waves(examples.path.tolist(), audio)
+    return model, batches.Waves(examples.path.tolist(), audio)
 
 
 def _probabilities(
@@ -218,7 +216,7 @@ def _probabilities(
     model.to(device).eval()
     probabilities = [np.empty((0, model.head.out_features), np.float32)]
     with torch.inference_mode(), autocast(runtime, device):
-        for _, batch in _batches(inputs, runtime, order):
+        for _, batch in batches.load(inputs, runtime, order):
             probabilities.append(forward(batch.to(device)).exp().cpu().numpy())
     model.train(was_training)
     return np.concatenate(probabilities)
@@ -269,6 +267,21 @@ def load(folder: Path, device: torch.device) -> tuple[nn.Module, Card]:
     return model.to(device).eval(), card
 
 
+def softened(log_probabilities: Tensor, targets: Tensor, softness: Tensor) -> Tensor:
+    """Cross-entropy with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7).
+
+    Args:
+        log_probabilities: `[B, classes]`.
+        targets: `[B]`, class indices.
+        softness: `[B]`, the share of each label that is spread evenly over all classes, 0 to 1.
+
+    Returns:
+        The mean over the batch.
+    """
+    own = F.nll_loss(log_probabilities, targets, reduction="none")
+    return ((1 - softness) * own - softness * log_probabilities.mean(dim=1)).mean()
+
+
 def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, float, Tensor]:
     """Mix the inputs of a batch in pairs: mixup (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018).
 
@@ -288,64 +301,6 @@ def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor
     share = float(scipy.special.betaincinv(alpha, alpha, uniform))  # the inverse of the distribution function
     partners = torch.randperm(len(batch), generator=generator)
     return share * batch + (1 - share) * batch[partners], share, partners
-
-
-def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[list[int]]:
-    """The rows of each step's batch: permutations of all examples laid end to end, cut into full batches."""
-
-    def permutation(epoch: int) -> list[int]:
-        return np.random.default_rng(seed_for("order", seed, epoch)).permutation(examples).tolist()
-
-    epoch, skipped = divmod(steps.start * batch_size, examples)
-    rows = itertools.chain.from_iterable(map(permutation, itertools.count(epoch)))
-    rows = itertools.islice(rows, skipped, None)
-    for _ in steps:
-        yield list(itertools.islice(rows, batch_size))
-
-
-class _Waves(Sequence[np.ndarray]):
-    """Clips' waves `[channels, samples]`, each read when it is asked for; what was read last stays in memory."""
-
-    def __init__(self, paths: list[str], audio: Audio) -> None:
-        self.paths = paths
-        self.audio = audio
-        self._samples = round(audio.seconds * audio.sample_rate)
-        self._read = functools.lru_cache(KEPT_BYTES // (4 * audio.channels * self._samples))(self._read)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, row: int) -> np.ndarray:
-        return self._read(self.paths[row])
-
-    def _read(self, path: str) -> np.ndarray:
-        wave = sound.fit(sound.read(path, self.audio.sample_rate, self.audio.channels), self._samples)
-        wave.setflags(write=False)  # many batches share it
-        return wave
-
-
-class _Batches(Dataset):
-    """Inputs by their rows; what a reader process runs."""
-
-    def __init__(self, inputs: Sequence[np.ndarray]) -> None:
-        self.inputs = inputs
-
-    def __getitem__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
-        """The rows `[B]`, and their inputs `[B, ...]`."""
-        return torch.tensor(rows), torch.from_numpy(np.stack([self.inputs[row] for row in rows]))
-
-
-def _batches(inputs: Sequence[np.ndarray], runtime: Runtime, order: Iterator[list[int]]) -> DataLoader:
-    return DataLoader(
-        _Batches(inputs),
-        sampler=order,
-        batch_size=None,  # the sampler's items are batches already
-        num_workers=runtime.workers,
-        # A fork starts in milliseconds, a fresh process in seconds (it imports torch), ten times a training. It is safe
-        # because readers run libsndfile, soxr and copies alone: nothing that waits for a thread left behind.
-        multiprocessing_context="fork" if runtime.workers and sys.platform == "linux" else None,
-        generator=torch.Generator(),  # keeps the loader from drawing on the global one
-    )
 
 
 def _targets(examples: pd.DataFrame, labels: list[str]) -> Tensor:

@@ -1,0 +1,96 @@
+"""Which clips a training step sees, and how they are read."""
+
+import functools
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from counterpoise import audio as sound
+from counterpoise.params import Audio, Runtime
+from counterpoise.runtime import seed_for
+
+KEPT_BYTES = 256 * 2**20  # of waves that a training keeps in memory, so that a small collection is decoded once
+
+
+def order(
+    made: Sequence[bool], batch_size: int, steps: int, done: int, real_last: float, seed: int
+) -> Iterator[list[int]]:
+    """The rows of the batch of each step that is left: :func:`draw` from all clips, at last from the real ones alone.
+
+    Args:
+        made: `[N]`, whether each clip was made; where all or none were, every step sees all.
+        done: steps that an interrupted training has done.
+        real_last: share of the steps, the last ones.
+    """
+    real = np.flatnonzero(~np.asarray(made, bool))
+    last = round(real_last * steps) if 0 < len(real) < len(made) else 0
+    switch = steps - last
+    yield from draw(len(made), batch_size, range(min(done, switch), switch), seed)
+    if last:
+        ends = draw(len(real), batch_size, range(max(done - switch, 0), last), seed_for("real clips", seed))
+        yield from (real[rows].tolist() for rows in ends)
+
+
+def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[list[int]]:
+    """The rows of each step's batch: permutations of all examples laid end to end, cut into full batches."""
+
+    def permutation(epoch: int) -> list[int]:
+        return np.random.default_rng(seed_for("order", seed, epoch)).permutation(examples).tolist()
+
+    epoch, skipped = divmod(steps.start * batch_size, examples)
+    rows = itertools.chain.from_iterable(map(permutation, itertools.count(epoch)))
+    rows = itertools.islice(rows, skipped, None)
+    for _ in steps:
+        yield list(itertools.islice(rows, batch_size))
+
+
+class Waves(Sequence[np.ndarray]):
+    """Clips' waves `[channels, samples]`, each read when it is asked for; what was read last stays in memory."""
+
+    def __init__(self, paths: list[str], audio: Audio) -> None:
+        self.paths = paths
+        self.audio = audio
+        self._samples = round(audio.seconds * audio.sample_rate)
+        self._read = functools.lru_cache(KEPT_BYTES // (4 * audio.channels * self._samples))(self._read)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self._read(self.paths[row])
+
+    def _read(self, path: str) -> np.ndarray:
+        wave = sound.fit(sound.read(path, self.audio.sample_rate, self.audio.channels), self._samples)
+        wave.setflags(write=False)  # many batches share it
+        return wave
+
+
+class Batches(Dataset):
+    """Inputs by their rows; what a reader process runs."""
+
+    def __init__(self, inputs: Sequence[np.ndarray]) -> None:
+        self.inputs = inputs
+
+    def __getitem__(self, rows: list[int]) -> tuple[Tensor, Tensor]:
+        """The rows `[B]`, and their inputs `[B, ...]`."""
+        return torch.tensor(rows), torch.from_numpy(np.stack([self.inputs[row] for row in rows]))
+
+
+def load(inputs: Sequence[np.ndarray], runtime: Runtime, order: Iterator[list[int]]) -> DataLoader:
+    return DataLoader(
+        Batches(inputs),
+        sampler=order,
+        batch_size=None,  # the sampler's items are batches already
+        num_workers=runtime.workers,
+        # A fork starts in milliseconds, a fresh process in seconds (it imports torch), ten times a training. It is safe
+        # because readers run libsndfile, soxr and copies alone: nothing that waits for a thread left behind.
+        multiprocessing_context="fork" if runtime.workers and sys.platform == "linux" else None,
+        generator=torch.Generator(),  # keeps the loader from drawing on the global one
+    )
+
+
