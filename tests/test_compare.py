@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise import compare, compare_pictures, comparison, experiments
-from counterpoise.comparison import Configuration
-from counterpoise.experiments import Experiment, ExperimentsError
+from counterpoise.compare import __main__ as compare
+from counterpoise.compare import configurations as c
+from counterpoise.compare import experiments, pictures, scores
+from counterpoise.compare.configurations import Configuration
+from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
 from counterpoise.params import Evaluation
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +65,7 @@ stages:
   evaluate:
     cmd: python make.py
     params: [aug, split]
-    deps: [make.py]
+    deps: [make.py, "${data.path}"]
     outs: [data/predictions.csv, data/clips.csv, {metrics/seeds.json: {cache: false}}]
 """
 
@@ -82,11 +84,16 @@ def dvc(*command: str, at: Path) -> str:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory) -> Path:
-    """A repository with a commit (fold 1), experiments that are done, failed and queued, and the last one applied."""
-    repo = tmp_path_factory.mktemp("swept")
+    """A repository with a commit (fold 1), experiments that are done, failed and queued, and the last one applied.
+
+    Its sounds lie elsewhere: what the workspace calls ../sounds has another name in commits.
+    """
+    repo, sounds = tmp_path_factory.mktemp("swept"), tmp_path_factory.mktemp("sounds")
+    (sounds / "bark.wav").write_text("bark")
     (repo / "make.py").write_text(MAKE)
     (repo / "dvc.yaml").write_text(PIPELINE)
-    (repo / "params.yaml").write_text("aug: {factor: 1}\nsplit: {test_fold: 1, val_fold: 3}\n")
+    settings = f"aug: {{factor: 1}}\nsplit: {{test_fold: 1, val_fold: 3}}\ndata: {{path: {sounds}}}\n"
+    (repo / "params.yaml").write_text(settings)
     (repo / ".gitignore").write_text("/data/\n/plots/\n")
     sh("git", "init", "-qb", "main", at=repo)
     dvc("init", "-q", at=repo)
@@ -110,19 +117,36 @@ def repo(swept, tmp_path, monkeypatch) -> Path:
     return tmp_path / "repo"
 
 
-def test_finished_runs_come_once_and_the_others_are_named(repo):
+def names(runs: list[Experiment]) -> list[list[str]]:
+    """What each configuration is made of."""
+    return [[one.name for one in configuration.runs.values()] for configuration in c.group(runs)[0]]
+
+
+def test_finished_runs_are_read_and_the_others_are_named(repo):
     runs, unfinished = experiments.collect()
-    assert {run.name for run in runs} == {"main", "second", "more"}  # the workspace is what `more` left
-    assert {run.name: run.params["aug.factor"] for run in runs} == {"main": 1, "second": 1, "more": 4}
+    factors = {run.name: run.params["aug.factor"] for run in runs}
+    assert factors == {"main": 1, "second": 1, "more": 4, "workspace": 4} and runs[-1].name == "workspace"
     assert len({run.sources for run in runs}) == 1
+    assert names(runs) == [["main", "second"], ["more"]]  # the workspace is what `more` left
     assert len(unfinished) == 2
     assert any(line.startswith("breaks failed: `dvc queue logs breaks`") for line in unfinished)
     assert any(line.startswith("waits waits in the queue") for line in unfinished)
     assert len(experiments.table(runs[0], "data/predictions.csv")) == 3 * 2 * 60
 
 
+def test_a_run_that_commits_and_branches_hold_as_well_counts_once(repo):
+    more = next(run for run in experiments.collect()[0] if run.name == "more")
+    sh("git", "branch", "shipped", more.rev, at=repo)  # as `dvc exp branch` does
+    sh("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "--allow-empty", "-m", "words", at=repo)
+    runs, _ = experiments.collect(num=2, all_branches=True)
+    assert len(runs) == 6 and {"main", "second", "more", "shipped", "workspace"} < {run.name for run in runs}
+    assert c.group(runs)[1] == []
+    assert names(runs) == [["main", "second"], ["more"]]
+
+
 def test_a_workspace_whose_parameters_were_changed_since_is_no_result(repo):
-    (repo / "params.yaml").write_text("aug: {factor: 7}\nsplit: {test_fold: 1, val_fold: 3}\n")
+    text = (repo / "params.yaml").read_text()
+    (repo / "params.yaml").write_text(text.replace("factor: 4", "factor: 7"))
     runs, unfinished = experiments.collect()
     assert "workspace" not in {run.name for run in runs}
     assert "workspace has results of other values of aug: `dvc repro` mends that" in unfinished
@@ -133,6 +157,7 @@ def test_the_command_prints_a_table_and_writes_what_it_shows(repo):
     assert max(len(line) for line in printed.splitlines() if "[" in line) <= 100
     for text in ("factor 1: main, second; tested on fold 1, 2, missing 3", "2 of 3", "cannot tell", "breaks failed"):
         assert text in printed
+    assert "workspace" not in printed
     table = pd.read_csv(repo / "plots/compare/compare.csv")
     own = table[(table.metric == "rare_recall") & (table.arm == "diffusion")].set_index("aug.factor")
     assert own.folds.to_dict() == {1: 2, 4: 1} and own.seeds.to_dict() == {1: 2, 4: 2}
@@ -160,13 +185,13 @@ def test_lost_predictions_cost_the_intervals_only(repo):
     (repo / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).unlink()
     with pytest.raises(ExperimentsError, match="neither in DVC's cache nor in its remote: `dvc exp pull <rem.*> more`"):
         experiments.table(run, "data/predictions.csv")
-    one = comparison.group([run])[0][0]
-    scores = comparison.scores(one, ["whine"], None)
-    assert scores["mean"].notna().all() and scores.low.isna().all()
+    one = c.group([run])[0][0]
+    table = scores.score(one, ["whine"], None)
+    assert table["mean"].notna().all() and table.low.isna().all()
 
 
 def test_unanswerable_questions_say_what_can_be_asked(repo, tmp_path):
-    configurations, _ = comparison.group(experiments.collect()[0])
+    configurations, _ = c.group(experiments.collect()[0])
     with pytest.raises(compare.CompareError, match="those that differ are aug.factor"):
         compare._check("aug.fctor", "macro_f1", configurations, True)
     with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are macro_f1, rare_recall"):
@@ -225,37 +250,60 @@ def test_runs_that_differ_in_the_test_fold_alone_are_one_configuration():
         run("without validation", 3, aug__factor=1),
         run("other code", 3, aug__factor=1, split__val_fold=2, sources="b"),
         run("resampled more", 3, aug__factor=1, split__val_fold=2, evaluation__resamples=9000),
-        run("again", 1, aug__factor=1, split__val_fold=3),
+        run("again", 1, aug__factor=1, split__val_fold=3, whine=0.7),
     ]
-    configurations, notes = comparison.group(runs)
+    configurations, notes = c.group(runs)
     names = {tuple(one.name for one in configuration.runs.values()) for configuration in configurations}
     assert names == {("b", "a", "resampled more"), ("c",), ("without validation",), ("other code",)}
     assert notes == ["again repeats b with other outcomes, and is not counted"]
     assert all(configuration.folds == [1, 2, 3] for configuration in configurations)
-    assert comparison.differing(configurations) == ["split.val_fold", "aug.factor", "sources"]
+    assert c.differing(configurations) == ["split.val_fold", "aug.factor", "sources"]
+
+
+def test_a_workspace_with_the_parameters_and_results_of_a_run_is_that_run():
+    runs = [run("main", aug__factor=1), run("applied", aug__factor=4, whine=0.7)]
+
+    def beside(**own) -> tuple[list[list[str]], list[str]]:
+        both = [*runs, run(WORKSPACE, **own)]
+        return names(both), c.group(both)[1]
+
+    alone = [["main"], ["applied"]]
+    assert beside(aug__factor=4, whine=0.7) == (alone, [])
+    assert beside(aug__factor=4, whine=0.7, sources="edited without effect") == (alone, [])
+    assert beside(aug__factor=4, whine=0.7, evaluation__level=0.9) == (alone, [])
+    assert beside(aug__factor=4, whine=0.7, fold=2) == ([["main"], ["applied", WORKSPACE]], [])
+    assert beside(aug__factor=2, whine=0.7) == ([["main"], [WORKSPACE], ["applied"]], [])
+    assert beside(aug__factor=4, whine=0.8, sources="edited")[0] == [["main"], ["applied"], [WORKSPACE]]
+    repeats = "workspace repeats applied with other outcomes, and is not counted"
+    assert beside(aug__factor=4, whine=0.8) == (alone, [repeats])
+
+
+def test_commits_of_other_code_are_other_runs_even_with_equal_results():
+    runs = [run("main", 1), run("before", 1, sources="old"), run("fold-2", 2, sources="old"), run("branch", 1)]
+    assert names(runs) == [["main"], ["before", "fold-2"]]  # whose folds belong together
 
 
 def test_configurations_are_sorted_by_value_and_parameters_that_go_together_share_a_column():
     runs = [run(str(n), data__scarce__limit=n, data__path=f"/{n}") for n in (80, 10, None, 20)]
-    configurations, _ = comparison.group(runs)
+    configurations, _ = c.group(runs)
     assert [one.params["data.scarce.limit"] for one in configurations] == [10, 20, 80, None]
-    assert comparison.differing(configurations) == ["data.scarce.limit", "data.path"]
-    assert comparison.columns(configurations) == ["data.scarce.limit"]
-    assert compare.name(configurations[0], configurations) == "limit 10"
+    assert c.differing(configurations) == ["data.scarce.limit", "data.path"]
+    assert c.columns(configurations) == ["data.scarce.limit"]
+    assert c.name(configurations[0], configurations) == "limit 10"
 
 
 def test_rare_recall_is_of_the_same_classes_in_every_row():
-    configurations, _ = comparison.group([run("a", rare=["whine"], x=1), run("b", rare=["howl"], x=2)])
-    rare = comparison.rare_classes(configurations, LABELS)
+    configurations, _ = c.group([run("a", rare=["whine"], x=1), run("b", rare=["howl"], x=2)])
+    rare = scores.rare_classes(configurations, LABELS)
     assert rare == ["howl", "whine"]
-    scores = comparison.scores(configurations[0], rare, None).set_index(["arm", "metric"])["mean"]
-    assert scores["none", "rare_recall"] == pytest.approx((0.8 + 0.31) / 2)
-    assert "rare_recall" not in set(comparison.scores(configurations[0], [], None).metric)
+    means = scores.score(configurations[0], rare, None).set_index(["arm", "metric"])["mean"]
+    assert means["none", "rare_recall"] == pytest.approx((0.8 + 0.31) / 2)
+    assert "rare_recall" not in set(scores.score(configurations[0], [], None).metric)
 
 
 def test_scores_are_means_over_folds_with_their_spread():
-    one = comparison.group([run("a", 1, whine=0.5), run("b", 2, whine=0.9)])[0][0]
-    row = comparison.scores(one, ["whine"], None).set_index(["arm", "metric"]).loc[("diffusion", "recall/whine")]
+    one = c.group([run("a", 1, whine=0.5), run("b", 2, whine=0.9)])[0][0]
+    row = scores.score(one, ["whine"], None).set_index(["arm", "metric"]).loc[("diffusion", "recall/whine")]
     assert row["mean"] == pytest.approx(0.71) and row.sd == pytest.approx(0.4 / np.sqrt(2))
     assert (row.folds, row.seeds) == (2, 2)
 
@@ -271,31 +319,31 @@ def predicted(fold: int, skill: dict[str, float] = SKILL) -> pd.DataFrame:
         for i in range(40)
         for hit in [label != "whine" or (i * 7 + seed) % 40 < 40 * share]
     ]
-    return pd.DataFrame(rows, columns=list(comparison.PREDICTIONS))
+    return pd.DataFrame(rows, columns=list(scores.PREDICTIONS))
 
 
 def test_intervals_and_verdicts_come_from_all_folds_and_are_corrected_for_the_whole_table(monkeypatch):
     tables = {"a": predicted(1), "b": predicted(2), "c": predicted(1, {"none": 0.5, "diffusion": 0.5})}
     monkeypatch.setattr(experiments, "table", lambda of, path: tables[of.name])
     settings = Evaluation(resamples=200)
-    both = comparison.resample(Configuration({}, {1: run("a"), 2: run("b", 2)}, []), ["whine"], settings)
-    single = comparison.resample(Configuration({}, {1: run("a")}, []), ["whine"], settings)
+    both = scores.resample(Configuration({}, {1: run("a"), 2: run("b", 2)}, []), ["whine"], settings)
+    single = scores.resample(Configuration({}, {1: run("a")}, []), ["whine"], settings)
     width = [np.diff(found.interval("cnn", "none", "rare_recall"))[0] for found in (both, single)]
     assert both.runs["cnn", "none"].shape[0] == 2 and width[0] < width[1]
-    flat = comparison.resample(Configuration({}, {1: run("c")}, []), ["whine"], settings)
-    table = comparison.verdicts({1: both, 2: flat}, "rare_recall")
+    flat = scores.resample(Configuration({}, {1: run("c")}, []), ["whine"], settings)
+    table = scores.verdicts({1: both, 2: flat}, "rare_recall")
     assert [*zip(table.configuration, table.against)] == [(1, "none"), (1, "class_weights"), (2, "none")]
     assert table.verdict.tolist() == ["helps", "helps", "cannot tell"]
     assert table["mean"][0] == pytest.approx(0.4) and table.corrected_low[0] < table.low[0]
-    alone = comparison.verdicts({1: both}, "rare_recall")
+    alone = scores.verdicts({1: both}, "rare_recall")
     assert table.corrected_low[0] < alone.corrected_low[0]
-    assert comparison.verdicts({1: both}, "nothing").empty
+    assert scores.verdicts({1: both}, "nothing").empty
 
 
 def test_predictions_of_an_older_version_are_named(monkeypatch):
     monkeypatch.setattr(experiments, "table", lambda of, path: predicted(1).drop(columns="source_id"))
     with pytest.raises(ExperimentsError, match="of old is of an older version, without source_id"):
-        comparison.resample(Configuration({}, {1: run("old")}, []), ["whine"], Evaluation(resamples=100))
+        scores.resample(Configuration({}, {1: run("old")}, []), ["whine"], Evaluation(resamples=100))
 
 
 def test_what_the_lock_knows_of_classes_that_are_gone_does_not_count():
@@ -311,47 +359,47 @@ def test_what_the_lock_knows_of_classes_that_are_gone_does_not_count():
 
 
 def test_an_axis_fits_the_values():
-    assert compare_pictures.positions([80, 10, 20, 40])[1] == "log2"
-    assert compare_pictures.positions([0, 1, 2, 4, 8]) == ({"0": -1, "1": 0, "2": 1, "4": 2, "8": 3}, "log2")
-    assert compare_pictures.positions([0.5, 1, 2, 5])[1] == "log2"
-    assert compare_pictures.positions([1, 2, 3, 4, 5])[1] == "linear"
-    assert compare_pictures.positions([0, 0.5, 1.0]) == ({"0": 0, "0.5": 0.5, "1": 1}, "linear")
-    assert compare_pictures.positions([[0.5, 5.0], 2.0, 1.0]) == ({"1": 0, "2": 1, "0.5–5": 2}, "categories")
-    assert compare_pictures.positions([10, None, 20])[0] == {"10": 0, "20": 1, "null": 2}
-    assert compare_pictures.positions([3]) == ({"3": 0}, "categories")
-    assert compare_pictures.positions([True, False])[1] == "categories"
+    assert pictures.positions([80, 10, 20, 40])[1] == "log2"
+    assert pictures.positions([0, 1, 2, 4, 8]) == ({"0": -1, "1": 0, "2": 1, "4": 2, "8": 3}, "log2")
+    assert pictures.positions([0.5, 1, 2, 5])[1] == "log2"
+    assert pictures.positions([1, 2, 3, 4, 5])[1] == "linear"
+    assert pictures.positions([0, 0.5, 1.0]) == ({"0": 0, "0.5": 0.5, "1": 1}, "linear")
+    assert pictures.positions([[0.5, 5.0], 2.0, 1.0]) == ({"1": 0, "2": 1, "0.5–5": 2}, "categories")
+    assert pictures.positions([10, None, 20])[0] == {"10": 0, "20": 1, "null": 2}
+    assert pictures.positions([3]) == ({"3": 0}, "categories")
+    assert pictures.positions([True, False])[1] == "categories"
 
 
 def numbered(configurations: list[Configuration]) -> pd.DataFrame:
     rows = enumerate(configurations, 1)
-    return pd.concat([comparison.scores(one, ["whine"], None).assign(configuration=i) for i, one in rows])
+    return pd.concat([scores.score(one, ["whine"], None).assign(configuration=i) for i, one in rows])
 
 
 def test_pictures_have_a_panel_for_each_other_setting_and_the_same_bytes_again(tmp_path, monkeypatch):
     runs = [run(f"{f}{i}", aug__factor=f, init=i, whine=0.4 + f / 20) for f in (0, 1, 4) for i in ("scratch", "shared")]
-    configurations, _ = comparison.group(runs)
-    drawn, scores = [], numbered(configurations)
-    real = compare_pictures.lines
-    monkeypatch.setattr(compare_pictures, "lines", lambda table, *rest: (drawn.append(table), real(table, *rest)))
+    configurations, _ = c.group(runs)
+    drawn, table = [], numbered(configurations)
+    real = pictures.lines
+    monkeypatch.setattr(pictures, "lines", lambda table, *rest: (drawn.append(table), real(table, *rest)))
     for name in ("a.png", "b.png"):
-        compare._draw("aug.factor", "rare_recall", scores, configurations, tmp_path / name)
+        compare._draw("aug.factor", "rare_recall", table, configurations, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert set(drawn[0].panel) == {"cnn · init scratch", "cnn · init shared"}
     own = drawn[0][(drawn[0].panel == "cnn · init shared") & (drawn[0].series == "diffusion")]
     assert own.x.tolist() == [0, 1, 4] and own["mean"].tolist() == pytest.approx([0.41, 0.46, 0.61])
-    compare._draw(None, "rare_recall", scores, configurations, tmp_path / "forest.png")
+    compare._draw(None, "rare_recall", table, configurations, tmp_path / "forest.png")
     assert (tmp_path / "forest.png").stat().st_size > 5000
 
 
 def test_measures_of_generated_sounds_are_drawn_by_class(tmp_path, monkeypatch):
     made = {"whine": {"root_cosine": 0.9, "kad": None, "recognised": 1}, "bark": {"root_cosine": 0.7}}
     runs = [run("a", 1, made=made, s=1), run("b", 2, made={"whine": {"root_cosine": 0.5}}, s=1), run("c", s=2)]
-    configurations, _ = comparison.group(runs)
-    assert comparison.generated(configurations[0], "cosine") == {"whine": pytest.approx(0.7), "bark": 0.7}
-    assert comparison.generated(configurations[0], "kad") == comparison.generated(configurations[1], "cosine") == {}
-    assert comparison.measures(configurations) == ["root_cosine", "recognised"]
+    configurations, _ = c.group(runs)
+    assert scores.generated(configurations[0], "cosine") == {"whine": pytest.approx(0.7), "bark": 0.7}
+    assert scores.generated(configurations[0], "kad") == scores.generated(configurations[1], "cosine") == {}
+    assert scores.measures(configurations) == ["root_cosine", "recognised"]
     drawn = []
-    monkeypatch.setattr(compare_pictures, "lines", lambda table, *rest: drawn.append(table))
+    monkeypatch.setattr(pictures, "lines", lambda table, *rest: drawn.append(table))
     compare._draw("s", "cosine", numbered(configurations), configurations, tmp_path / "a.png")
     assert drawn[0][["series", "x"]].values.tolist() == [["whine", 1], ["bark", 1]]
     compare._check("s", "cosine", configurations, True)

@@ -1,90 +1,24 @@
-"""Runs beside each other: which belong together, what they scored, and what that allows one to say.
+"""What configurations scored, and what that allows one to say.
 
-Runs that differ only in the test fold are one configuration: a score is then the mean over its folds, and intervals and
-verdicts come from the predictions of all of them. The rare classes are the same in every row, or rows could not be
-compared: all that are rare in any configuration with these classes.
+A score is the mean over a configuration's folds; intervals and verdicts come from the predictions of all of them. The
+rare classes are the same in every row, or rows could not be compared: all that are rare in any configuration with these
+classes.
 """
 
 import dataclasses
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from counterpoise import experiments
-from counterpoise.compare_pictures import order, shown
+from counterpoise.compare import experiments
+from counterpoise.compare.configurations import Configuration
+from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.evaluation import METRICS, PREDICTIONS
-from counterpoise.experiments import Experiment, ExperimentsError
 from counterpoise.params import Evaluation
-from counterpoise.statistics import BASELINE, Bootstrap, Difference, bootstrap
+from counterpoise.statistics import BASELINE, TITLES, Bootstrap, Difference, bootstrap
 
-FOLD, HELD_OUT = "split.test_fold", "split.val_fold"
 ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """Runs with the same parameters, code and sounds, each tested on another fold."""
-
-    params: dict  # by dotted name, without the test fold; `sources` stands for the code and the sounds
-    runs: dict[int | None, Experiment]  # by test fold
-    folds: list[int]  # all that its collection has; empty where that is not known
-
-    @property
-    def labels(self) -> list[str]:
-        return next(iter(self.runs.values())).metrics["seeds"]["labels"]
-
-
-def group(runs: list[Experiment]) -> tuple[list[Configuration], list[str]]:
-    """Put runs together that differ only in the fold that they were tested on; and say what was left out."""
-    groups, notes, known = {}, [], {}
-    for run in runs:
-        params = {key: value for key, value in run.params.items() if key != FOLD and not key.startswith("evaluation.")}
-        params |= {HELD_OUT: "a fold" if params.get(HELD_OUT) is not None else None, "sources": run.sources}
-        own = groups.setdefault(json.dumps(params, sort_keys=True), (params, {}))[1]
-        fold = run.params.get(FOLD)
-        if fold in own:
-            notes.append(f"{run.name} repeats {own[fold].name} with other outcomes, and is not counted")
-        own.setdefault(fold, run)
-    configurations = []
-    for params, own in groups.values():
-        first = next(iter(own.values()))
-        clips = first.hashes.get("data/clips.csv")
-        if clips not in known:
-            known[clips] = _folds(first)
-        in_order = dict(sorted(own.items(), key=lambda item: order(item[0])))
-        configurations.append(Configuration(params, in_order, known[clips]))
-    keys = differing(configurations)
-    configurations.sort(key=lambda one: [order(one.params.get(key)) for key in keys])
-    return configurations, notes
-
-
-def _folds(run: Experiment) -> list[int]:
-    try:
-        return sorted(set(experiments.table(run, "data/clips.csv").fold.tolist()))
-    except (ExperimentsError, AttributeError):
-        return []
-
-
-def differing(configurations: list[Configuration]) -> list[str]:
-    """The parameters that do not have the same value everywhere, in the order of params.yaml."""
-    keys = dict.fromkeys(key for one in configurations for key in one.params)
-    return [key for key in keys if len({shown(one.params.get(key)) for one in configurations}) > 1]
-
-
-def columns(configurations: list[Configuration]) -> list[str]:
-    """Those of the differing parameters that tell configurations apart: of any that change together only the first."""
-    kept = {}
-    for key in differing(configurations):
-        kept.setdefault(pattern(key, configurations), key)
-    return list(kept.values())
-
-
-def pattern(key: str, configurations: list[Configuration]) -> tuple[int, ...]:
-    """Which configurations share a value of this parameter; parameters with equal patterns change together."""
-    values = [shown(one.params.get(key)) for one in configurations]
-    return tuple(values.index(value) for value in values)
 
 
 def rare_classes(configurations: list[Configuration], labels: list[str]) -> list[str]:
@@ -99,7 +33,7 @@ def rare_classes(configurations: list[Configuration], labels: list[str]) -> list
     return [label for label in labels if label in rare]
 
 
-def scores(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.DataFrame:
+def score(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.DataFrame:
     """A configuration's scores: a row for each model, arm and metric (METRICS and `recall/<label>`).
 
     Returns:
@@ -197,3 +131,8 @@ def measures(configurations: list[Configuration]) -> list[str]:
     ]
     numbers = (name for view in views for name, value in view.items() if isinstance(value, (int, float)))
     return list(dict.fromkeys(numbers))
+
+
+def metric_name(metric: str) -> str:
+    """A metric as people read it."""
+    return TITLES.get(metric, metric.replace("_", " ").replace("/", " of "))

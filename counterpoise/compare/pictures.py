@@ -4,7 +4,6 @@ Colours, shapes and bytes as in :mod:`counterpoise.pictures`.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,11 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from counterpoise.compare.configurations import is_number, order, shown
 from counterpoise.pictures import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, _save
 
 IN_A_ROW = 3  # panels
 NAMES_IN_A_ROW = 3  # of the legend
-
-
-def shown(value: Any) -> str:
-    """A parameter's value as people read it; a range of two numbers with a dash."""
-    if isinstance(value, list):
-        dash = len(value) == 2 and all(_is_number(part) for part in value)
-        return ("–" if dash else ", ").join(map(shown, value)) or "none"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def order(value: Any) -> tuple:
-    """Sorts values: numbers by size, then everything else by name."""
-    return (0, value, "") if _is_number(value) else (1, 0, shown(value))
 
 
 def positions(values: list) -> tuple[dict[str, float], str]:
@@ -41,7 +26,7 @@ def positions(values: list) -> tuple[dict[str, float], str]:
         "log2" where positive numbers span a factor of 4 or more in unequal steps, with 0 one step below the smallest;
         else "linear".
     """
-    numbers = sorted({value for value in values if _is_number(value)})
+    numbers = sorted({value for value in values if is_number(value)})
     if len(numbers) < 2 or len(numbers) < len({shown(value) for value in values}):
         names = dict.fromkeys(shown(value) for value in sorted(values, key=order))
         return {name: float(i) for i, name in enumerate(names)}, "categories"
@@ -137,7 +122,3 @@ def _legend(figure: Figure, panel: Axes, series: list[str]) -> None:
     handles, names = panel.get_legend_handles_labels()
     columns = min(len(series), NAMES_IN_A_ROW)
     figure.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, columnspacing=1.0)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -27,7 +27,7 @@ from counterpoise.params import Params
 WORKSPACE = "workspace"
 # Columns of words: class names may well be numbers.
 WORDS = dict.fromkeys(("clip_id", "label", "predicted", "model", "arm", "source_id", "path"), "str")
-METRICS = ("seeds", "data", "generated")  # files in metrics/; only the first must be there
+METRICS = ("seeds", "generated")  # files in metrics/; only the first must be there
 STATES = {  # of an experiment that did not finish, with what to do
     "failed": "failed: `dvc queue logs {name}` says why",
     "queued": "waits in the queue: `dvc exp run --run-all` or `dvc queue start` runs it",
@@ -48,7 +48,7 @@ class Experiment:
     params: dict  # by dotted name, e.g. {"split.test_fold": 3}; of params.yaml, with defaults
     sources: str  # digest of the code and the sounds that the stages read
     hashes: dict[str, str]  # MD5 of what DVC's cache holds of it, by path
-    metrics: dict[str, dict] = field(repr=False)  # `seeds`, and where they were written `data` and `generated`
+    metrics: dict[str, dict] = field(repr=False)  # `seeds`, and `generated` where sounds were generated
 
 
 def collect(num: int = 1, all_branches: bool = False) -> tuple[list[Experiment], list[str]]:
@@ -59,23 +59,19 @@ def collect(num: int = 1, all_branches: bool = False) -> tuple[list[Experiment],
         all_branches: also the tips of all branches, with theirs.
 
     Returns:
-        The finished ones, commits before their experiments and the workspace last; the same parameters, code, sounds
-        and outputs come once, under the first name. And a line for each that has not finished.
+        The finished ones, commits before their experiments and the workspace last, each under every name that DVC has
+        for it. And a line for each that has not finished.
 
     Raises:
         ExperimentsError: there is no DVC repository, or no finished run.
     """
     command = ["exp", "show", "--json", "--num", str(num), *(["--all-branches"] if all_branches else [])]
     rows = list(_rows(json.loads(_dvc(*command))))
-    found, unfinished, seen = [], [], set()
+    found, unfinished = [], []
     for name, rev, state, data, of_dvc in tqdm(rows, desc="runs", unit="run", leave=False, disable=None):
         if state != "success":
             unfinished.append(f"{name} {STATES.get(state, state).format(name=name)}")
             continue
-        identity = json.dumps([data[part] for part in ("params", "deps", "outs")], sort_keys=True)
-        if identity in seen:
-            continue
-        seen.add(identity)
         try:
             found.append(_experiment(name, rev, data, of_dvc))
         except ExperimentsError as error:
@@ -101,14 +97,6 @@ def table(experiment: Experiment, path: str) -> pd.DataFrame:
         ) from None
     except (ValueError, UnicodeDecodeError) as error:
         raise ExperimentsError(f"{path} of {experiment.name} is no table ({error}): run `dvc repro evaluate`") from None
-
-
-def flat(tree: dict, above: str = "") -> dict:
-    """The leaves of nested dicts by their dotted names; an empty dict has none."""
-    leaves = {}
-    for key, value in tree.items():
-        leaves |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return leaves
 
 
 def _rows(shown: list[dict]) -> Iterator[tuple[str, str, str, dict, bool]]:
@@ -142,9 +130,10 @@ def _experiment(name: str, rev: str, data: dict, of_dvc: bool) -> Experiment:
     except ValueError as error:
         raise ExperimentsError(f"has metrics that are no JSON ({error}): run `dvc repro`") from None
     hashes = {path: out["hash"] for path, out in data["outs"].items() if out["hash"] and out["use_cache"]}
-    deps = sorted((path, dep["hash"]) for path, dep in data["deps"].items() if not _is_made(path, data["outs"]))
-    sources = hashlib.sha256(json.dumps(deps).encode()).hexdigest()[:7]
-    return Experiment(name, rev, flat(_with_defaults(params)), sources, hashes, metrics)
+    # Without paths: /sounds is `../sounds` of the workspace, and `sounds` of a commit.
+    read = sorted(dep["hash"] or "" for path, dep in data["deps"].items() if not _is_made(path, data["outs"]))
+    sources = hashlib.sha256(json.dumps(read).encode()).hexdigest()[:7]
+    return Experiment(name, rev, _flat(_with_defaults(params)), sources, hashes, metrics)
 
 
 def _changed(params: dict, lock: bytes | None) -> list[str]:
@@ -174,6 +163,14 @@ def _with_defaults(params: dict) -> dict:
         return Params.model_validate(params).model_dump()
     except ValidationError:
         return params
+
+
+def _flat(tree: dict, above: str = "") -> dict:
+    """The leaves of nested dicts by their dotted names; an empty dict has none."""
+    leaves = {}
+    for key, value in tree.items():
+        leaves |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return leaves
 
 
 def _is_made(path: str, outs: Collection[str]) -> bool:

@@ -8,22 +8,20 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from counterpoise import CounterpoiseError, catalog, compare_pictures, experiments
-from counterpoise import comparison as c
-from counterpoise.compare_pictures import shown
-from counterpoise.comparison import Configuration
+from counterpoise import CounterpoiseError, catalog
+from counterpoise.compare import experiments, pictures
+from counterpoise.compare.configurations import Configuration, columns, differing, group, name, pattern, shown, told
+from counterpoise.compare.experiments import ExperimentsError
+from counterpoise.compare.scores import generated, measures, metric_name, rare_classes, resample, score, verdicts
+from counterpoise.compare.tables import score_table, verdict_table
 from counterpoise.evaluation import METRICS
-from counterpoise.experiments import ExperimentsError
 from counterpoise.params import Evaluation
-from counterpoise.statistics import TITLES, StatisticsError
+from counterpoise.statistics import StatisticsError
 
 FOLDER = Path("plots/compare")
 WIDTH = 100  # characters, where the output is no terminal
-MOST_COLUMNS = 4  # parameters in the table; the CSV has all
 
 
 class CompareError(CounterpoiseError):
@@ -45,89 +43,44 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
     """
     print("Asking DVC for its runs: about a second for each that it has not shown before.", file=sys.stderr, flush=True)
     runs, notes = experiments.collect(num, all_branches)
-    configurations, repeats = c.group(runs)
-    rare = {key: c.rare_classes(configurations, list(key)) for key in {tuple(one.labels) for one in configurations}}
+    configurations, repeats = group(runs)
+    rare = {key: rare_classes(configurations, list(key)) for key in {tuple(one.labels) for one in configurations}}
     metric = metric or ("rare_recall" if any(rare.values()) else "macro_f1")
     _check(x, metric, configurations, any(rare.values()))
 
-    # Resample
+    # Resample, as sure as the workspace wants to be
     stated = {key.removeprefix("evaluation."): v for key, v in runs[-1].params.items() if key.startswith("evaluation.")}
     settings, found, frames = Evaluation(**stated), {}, []
     for i, one in enumerate(configurations, 1):
         own = rare[tuple(one.labels)]
         try:
-            found[i] = c.resample(one, own, settings)
+            found[i] = resample(one, own, settings)
         except (ExperimentsError, StatisticsError) as error:
             notes.append(f"no intervals for {name(one, configurations)}: {error}")
-        frames.append(c.scores(one, own, found.get(i)).assign(configuration=i))
-    scores, verdicts = pd.concat(frames), c.verdicts(found, metric)
+        frames.append(score(one, own, found.get(i)).assign(configuration=i))
+    scored, judged = pd.concat(frames), verdicts(found, metric)
 
     # Print
-    console.print(score_table(scores, configurations))
-    if len(verdicts):
+    console.print(score_table(scored, configurations))
+    if len(judged):
         level = f"{100 * settings.level:g} % intervals that hold for all rows at once"
-        console.print(f"\n[bold]differences of {_title(metric)}, {level}[/]", highlight=False)
-        console.print(verdict_table(verdicts, configurations))
+        console.print(f"\n[bold]differences of {metric_name(metric)}, {level}[/]", highlight=False)
+        console.print(verdict_table(judged, configurations))
     console.print()
     for line in [*_about(configurations), *(f"Rare: {', '.join(own)}" for own in rare.values() if own)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if metric not in set(scores.metric):
-        unmeasured = [run.name for one in configurations if not c.generated(one, metric) for run in one.runs.values()]
+    if metric not in set(scored.metric):
+        unmeasured = [run.name for one in configurations if not generated(one, metric) for run in one.runs.values()]
         notes += [f"no {metric} in metrics/generated.json of {run}" for run in unmeasured]
     for note in [*notes, *repeats]:
         console.print(f"! {note}", highlight=False, markup=False, soft_wrap=True)
 
     # Write
-    catalog.write(_with_parameters(scores, configurations, rare), folder / "compare.csv")
-    catalog.write(_with_parameters(verdicts, configurations, rare), folder / "verdicts.csv")
+    catalog.write(_with_parameters(scored, configurations, rare), folder / "compare.csv")
+    catalog.write(_with_parameters(judged, configurations, rare), folder / "verdicts.csv")
     picture = folder / f"{metric}{f'_by_{x}' if x else ''}.png".replace("/", "_")
-    _draw(x, metric, scores, configurations, picture)
+    _draw(x, metric, scored, configurations, picture)
     console.print(f"Pictures and tables: {picture}, {folder}/compare.csv, {folder}/verdicts.csv", soft_wrap=True)
-
-
-def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
-    """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
-    keys, metrics = _columns(configurations), [metric for metric in TITLES if metric in set(scores.metric)]
-    folded = scores.folds.max() > 1
-    titles = [_title(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
-    models = scores.model.nunique() > 1
-    table = _table()
-    for key in keys:
-        table.add_column(_short(key, keys), overflow="fold")
-    for title in [*(["folds"] if folded else []), *(["model"] if models else []), "arm", *titles]:
-        table.add_column(title, no_wrap=True, justify="right" if title in titles else "left")
-    for i, one in enumerate(configurations, 1):
-        told = [shown(one.params.get(key)) for key in keys] + ([_share(one)] if folded else [])
-        own = scores[scores.configuration == i]
-        for (model, arm), rows in own.groupby(["model", "arm"], sort=False):
-            rows = rows.set_index("metric")
-            cells = [_cell(rows.loc[metric], folded) if metric in rows.index else "–" for metric in metrics]
-            table.add_row(*told, *([model] if models else []), arm, *cells)
-            told = [""] * len(told)
-        table.add_section()
-    return table
-
-
-def verdict_table(verdicts: pd.DataFrame, configurations: list[Configuration]) -> Table:
-    """Rows: comparisons. Columns: the parameters that differ, who against whom, the difference, the verdict."""
-    keys, models = _columns(configurations), verdicts.model.nunique() > 1
-    table = _table()
-    for key in keys:
-        table.add_column(_short(key, keys), overflow="fold")
-    for title in [*(["model"] if models else []), "arm", "against", "difference", "verdict"]:
-        table.add_column(title, no_wrap=True, justify="right" if title == "difference" else "left")
-    for row in verdicts.itertuples():
-        one = configurations[row.configuration - 1]
-        difference = f"{row.mean:+.3f} [{row.corrected_low:+.3f}, {row.corrected_high:+.3f}]"
-        told = [shown(one.params.get(key)) for key in keys] + ([row.model] if models else [])
-        table.add_row(*told, row.arm, row.against, difference.replace("[", r"\["), row.verdict)
-    return table
-
-
-def name(one: Configuration, configurations: list[Configuration]) -> str:
-    """What tells a configuration from the others, in one line."""
-    keys = _columns(configurations)
-    return ", ".join(f"{_short(key, keys)} {shown(one.params.get(key))}" for key in keys) or "the only configuration"
 
 
 def _about(configurations: list[Configuration]) -> list[str]:
@@ -140,12 +93,12 @@ def _about(configurations: list[Configuration]) -> list[str]:
             done = [fold for fold in one.runs if fold is not None]
             text += f"; tested on fold {', '.join(map(str, done))}, missing {', '.join(map(str, missing))}"
         lines.append(text)
-    hidden = [key for key in c.differing(configurations) if key not in _columns(configurations)]
+    hidden = [key for key in differing(configurations) if key not in columns(configurations)]
     return lines + ([f"Differ as well: {', '.join(hidden)}"] if hidden else [])
 
 
 def _check(x: str | None, metric: str, configurations: list[Configuration], rare: bool) -> None:
-    keys, made = c.differing(configurations), c.measures(configurations)
+    keys, made = differing(configurations), measures(configurations)
     if x is not None and x not in keys:
         differ = f"those that differ are {', '.join(keys)}" if keys else "no parameter differs: run some, for example "
         example = "" if keys else "`dvc exp run --queue -S aug.factor=0,1,2,4`, then `dvc exp run --run-all`"
@@ -154,7 +107,7 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
     known = [m for m in METRICS if rare or m != "rare_recall"] + [f"recall/{label}" for label in labels]
     if metric in known:
         return
-    if c.ALIASES.get(metric, metric) not in made:
+    if not any(generated(one, metric) for one in configurations):
         more = f", and with --x, of generated sounds, {', '.join(made)}" if made else ""
         raise CompareError(f"--metric {metric} is not known here; there are {', '.join(known)}{more}")
     if x is None:
@@ -162,20 +115,20 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
 
 
 def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list[Configuration], path: Path) -> None:
-    title = _title(metric)
+    title = metric_name(metric)
     own = scores[scores.metric == metric].rename(columns={"arm": "series"})
     if x is None:
         names = {i: name(one, configurations).replace(", ", "\n") for i, one in enumerate(configurations, 1)}
         own = own.assign(row=own.configuration.map(names)).rename(columns={"model": "panel"})
-        return compare_pictures.forest(own, title, path)
-    along = c.pattern(x, configurations)
-    keys = [key for key in _columns(configurations) if c.pattern(key, configurations) != along]
-    others = [", ".join(f"{_short(key, keys)} {shown(one.params.get(key))}" for key in keys) for one in configurations]
+        return pictures.forest(own, title, path)
+    along = pattern(x, configurations)
+    keys = [key for key in columns(configurations) if pattern(key, configurations) != along]
+    others = [told(one, keys) for one in configurations]
     if own.empty:
         rows = [
             {"configuration": i, "series": label, "mean": value, "low": float("nan"), "high": float("nan"), "model": ""}
             for i, one in enumerate(configurations, 1)
-            for label, value in c.generated(one, metric).items()
+            for label, value in generated(one, metric).items()
         ]
         own = pd.DataFrame(rows)
         title = f"{title} of generated sounds"
@@ -183,12 +136,12 @@ def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list
         x=[configurations[i - 1].params.get(x) for i in own.configuration],
         panel=[" · ".join(filter(None, (model, others[i - 1]))) for model, i in zip(own.model, own.configuration)],
     )
-    compare_pictures.lines(own, x, title, path)
+    pictures.lines(own, x, title, path)
 
 
 def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], rare: dict) -> pd.DataFrame:
     """The table with its configuration's differing parameters, runs, missing folds and rare classes."""
-    keys = c.differing(configurations)
+    keys = differing(configurations)
     about = pd.DataFrame(
         [
             {"configuration": i}
@@ -200,35 +153,6 @@ def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], r
         ]
     )
     return about.merge(frame, on="configuration")
-
-
-def _columns(configurations: list[Configuration]) -> list[str]:
-    return c.columns(configurations)[:MOST_COLUMNS]
-
-
-def _title(metric: str) -> str:
-    return TITLES.get(metric, metric.replace("_", " ").replace("/", " of "))
-
-
-def _short(key: str, keys: list[str]) -> str:
-    """The last part of a parameter's name, or all of it where another ends alike."""
-    last = key.rpartition(".")[2]
-    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
-
-
-def _share(one: Configuration) -> str:
-    return f"{len(one.runs)} of {len(one.folds)}" if one.folds else str(len(one.runs))
-
-
-def _cell(row: pd.Series, folded: bool) -> str:
-    spread = f" ±{row.sd:.3f}" if folded and row.folds > 1 else ""
-    return f"{row['mean']:.3f}{spread}" + ("" if pd.isna(row.low) else rf" \[{row.low:.2f}, {row.high:.2f}]")
-
-
-def _table() -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
-    return table
 
 
 def main() -> None:
