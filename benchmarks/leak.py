@@ -12,8 +12,8 @@ Run it where `make run` has finished with the arms `none` and `diffusion`; it wr
 
 (a) and (b) run the pipeline's own stages in folders of DIR with a doctored catalogue. In (a) every file passes for a
 recording; in (b) the latents of test clips lie among the training clips under other names. Diffusion models, with the
-same parameters (rehearsals may stop each at another step), are trained anew, so `none` of (b) is that of (c). Classifiers of (c) are those of the pipeline
-where it trained that seed with the present parameters.
+same parameters (rehearsals may stop each at another step), are trained anew, so `none` of (b) is that of (c).
+Classifiers of (c) are those of the pipeline where it trained that seed with the present parameters.
 
 Intervals are those of `counterpoise.statistics`, by recording and seed, each for itself. (b) and (c) have the same test
 clips: their difference is paired. (a) has others: the interval of (a) - (c) is made of those of both scores (MOVER: Zou

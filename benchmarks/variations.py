@@ -51,6 +51,7 @@ class Bench:
     def __init__(self, p: params.Params, folder: Path, weights: str, folds: list[int], clips: int, work: Path) -> None:
         self.p, self.work, self.device = p, work, runtime.setup(p.runtime)
         self.curve: list[dict] | None = None  # a list to measure on the way, when networks are trained
+        self.loss = float("nan")  # of the training that runs, over its last steps
         examples, fold, self.labels = read(folder, folds)
         examples["fold"] = fold
         examples["seconds"] = [soundfile.info(path).duration for path in examples.path]
@@ -87,23 +88,31 @@ class Bench:
     def trained(self, name: str, network: networks.Denoiser, pool: Pool, normaliser: Normaliser, steps: int) -> Path:
         """The folder of a network and of what it was early in its training, trained now or in an earlier run."""
         learned = self.p.diffusion.model_dump(include=LEARNED)
-        key = hashlib.sha256(f"{steps} {learned} {pool.clip_ids}".encode()).hexdigest()[:12]
-        folder = self.work / "models" / f"{name}-{key}"
         anew = self.curve is not None and name in self.labels
+        rehearsed = f" {self.p.diffusion.check_every}" if anew else ""
+        key = hashlib.sha256(f"{steps} {learned} {pool.clip_ids}{rehearsed}".encode()).hexdigest()[:12]
+        folder = self.work / "models" / f"{name}-{key}"
+        unfinished = self.work / "unfinished" / f"{name}-{key}.pt"
         if anew or not folder.exists():
-            start = time.perf_counter()
+            if anew:
+                unfinished.unlink(missing_ok=True)
+            start, self.loss = time.perf_counter(), float("nan")
             listen = self.rehearse(name, network, normaliser, start) if anew else None
-            state = checkpoint.Checkpoint(self.work / "unfinished" / f"{name}-{key}.pt")
+            state = checkpoint.Checkpoint(unfinished)
             trained = training.train(
                 network, pool, normaliser, steps, self.p.diffusion, self.p.runtime, self.device, state,
-                lambda step, loss: None, name, listen,
+                self.hear_loss, name, listen,
             )  # fmt: skip
             minutes = (time.perf_counter() - start) / 60
             print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
             networks.save(network, folder / "unet")
             network.load_state_dict(trained.early)
             networks.save(network, folder / "early")
+            unfinished.unlink(missing_ok=True)
         return folder
+
+    def hear_loss(self, step: int, loss: float) -> None:
+        self.loss = loss
 
     def model(self, label: str) -> Model:
         """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
@@ -111,25 +120,23 @@ class Bench:
         own, everything, picture = self.pool([label]), self.pool(self.labels), self.p.codec.name == "mel"
         steps, index = d.budget(len(own)), self.labels.index(label)
         if d.mode == "per_class" and d.init == "scratch":
-            normaliser = Normaliser.fit(own)
-            folder = self.trained(label, networks.build(d, own.channels, picture, d.seed), own, normaliser, steps)
-            weak = networks.load(folder / "early")
+            begun = Model.fresh(own, d, picture)
+            folder = self.trained(label, begun.network, own, begun.normaliser, steps)
+            begun.weak = networks.load(folder / "early")
         else:
             normaliser = Normaliser.fit(everything)
             fresh = networks.build(d, own.channels, picture, d.seed, len(self.labels))
             folder = self.trained("base", fresh, everything, normaliser, d.base_steps)
-            alone = d.mode == "per_class"
-            weak = networks.specialise(networks.load(folder / ("unet" if alone else "early")), index)
-            if alone:
-                base = networks.specialise(networks.load(folder / "unet"), index)
-                folder = self.trained(label, base, own, normaliser, steps)
-        network = networks.load(folder / "unet")
-        return Model(networks.specialise(network, index).to(self.device), weak.to(self.device), normaliser)
+            begun = Model.of_base(folder, normaliser, index, tuned=d.mode == "per_class")
+            if d.mode == "per_class":
+                folder = self.trained(label, begun.network, own, normaliser, steps)
+        network = networks.specialise(networks.load(folder / "unet"), index)
+        return Model(network.to(self.device), begun.weak.to(self.device), begun.normaliser)
 
     def rehearse(
         self, label: str, network: networks.Denoiser, normaliser: Normaliser, start: float
     ) -> Callable[[int, dict], float]:
-        """Prints, while a class is trained, how good its variations are by now; never ends the training."""
+        """Prints, while a class is trained, how good its variations without guidance are by now; never ends it."""
         generate = self.p.generate.model_copy(update={"keep": "all"})
         listening = 0.0
 
@@ -138,7 +145,7 @@ class Bench:
             began = time.perf_counter()
             waves, lineage, _ = self.sample(label, Model(copy.deepcopy(network), None, normaliser), generate)
             row = self.row(f"{step} steps", label, waves, lineage.root_clip_id.tolist())
-            row["minutes"] = (began - start - listening) / 60
+            row |= {"loss": self.loss, "minutes": (began - start - listening) / 60}
             self.curve.append(row | {"step": step})
             listening += time.perf_counter() - began
             print({name: round(value, 2) for name, value in row.items() if isinstance(value, float)}, flush=True)
@@ -244,8 +251,9 @@ def curves(bench: Bench, labels: list[str], path: Path) -> None:
         bench.model(label)
     table = pd.DataFrame(bench.curve)
     table.drop(columns=["what", "kept %"]).to_csv(path.with_suffix(".csv"), index=False, float_format="%.4g")
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
-    for axis, measure in zip(axes, ("recognised", "cosine", "KAD")):
+    measures = ("loss", "recognised", "cosine", "KAD")
+    figure, axes = plt.subplots(1, len(measures), figsize=(13, 3.2), layout="constrained")
+    for axis, measure in zip(axes, measures):
         for label, line in table.groupby("class", sort=False):
             axis.plot(line.minutes, line[measure], marker="o", markersize=3, label=label)
         axis.set(xlabel="minutes of the class's training", title=measure)

@@ -135,7 +135,8 @@ class Rehearsal:
             step: of the training.
             early: see :meth:`Model.with_weak`.
         """
-        model = copy.deepcopy(self._model.with_weak(early))  # sampling changes the layout of the weights in memory
+        # A copy, since sampling changes the layout of the weights in memory
+        model = copy.deepcopy(self._model.with_weak(early)).to(self._device)
         made = dict(
             variations.make(
                 model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device

@@ -15,9 +15,11 @@ from counterpoise import balance, catalog, classic
 from counterpoise.codecs import Codec
 from counterpoise.diffusion import sampling
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Shelf
+from counterpoise.latents import Shelf, reflect
 from counterpoise.params import Generate, Runtime
 from counterpoise.runtime import seed_for
+
+MARGIN = 16  # latent frames beyond the end of a clip, so that neither codec nor stretch meets its edge
 
 
 def share_out(training: pd.DataFrame, label: str, amount: int, generate: Generate) -> dict[str, int]:
@@ -150,6 +152,7 @@ def alter(latent: Tensor, codec: Codec, seed: int) -> Tensor:
     Returns:
         `[C, T]` on the CPU.
     """
-    sound = codec.decode(latent[None])[0].cpu().numpy()
+    frames = latent.shape[1]
+    sound = codec.decode(reflect(latent, frames + MARGIN)[None])[0].cpu().numpy()
     varied = classic.augment(sound, codec.sample_rate, seed)
-    return codec.encode(torch.from_numpy(varied)[None])[0].cpu()
+    return codec.encode(torch.from_numpy(varied)[None])[0, :, :frames].cpu()

@@ -192,10 +192,12 @@ def test_labels_of_made_clips_are_softened():
     for share in (0.0, 0.3):
         expected = torch.nn.CrossEntropyLoss(label_smoothing=share)(log_probabilities, targets)
         torch.testing.assert_close(softened(log_probabilities, targets, torch.full((3,), share)), expected)
-    hard, soft, both = (
-        softened(log_probabilities[:2], targets[:2], torch.tensor(shares)) for shares in ([0.0] * 2, [0.3] * 2, [0, 0.3])
-    )
-    assert min(hard, soft) < both < max(hard, soft)
+        weights = torch.tensor([1.0, 2.0, 0.5, 3.0])
+        expected = torch.nn.CrossEntropyLoss(weights, label_smoothing=share)(log_probabilities, targets)
+        torch.testing.assert_close(softened(log_probabilities, targets, torch.full((3,), share), weights), expected)
+    shares = torch.tensor([0.0, 0.3, 0.0])
+    each = [softened(log_probabilities[i : i + 1], targets[i : i + 1], shares[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(softened(log_probabilities, targets, shares), torch.stack(each).mean())
 
 
 @pytest.mark.parametrize("change", [{"made_smoothing": 0.5}, {"real_last": 0.5}])

@@ -370,6 +370,12 @@ def test_an_axis_fits_the_values():
     assert pictures.positions([True, False])[1] == "categories"
 
 
+def test_names_differ_however_many_parameters_do():
+    runs = [run(str(i), **{f"p{k}": (i >> k) & 1 for k in range(5)}) for i in range(32)]
+    configurations, _ = c.group(runs)
+    assert len({c.name(one, configurations) for one in configurations}) == 32
+
+
 def numbered(configurations: list[Configuration]) -> pd.DataFrame:
     rows = enumerate(configurations, 1)
     return pd.concat([scores.score(one, ["whine"], None).assign(configuration=i) for i, one in rows])

@@ -263,7 +263,10 @@ def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo
     seen = [json.loads((repo / f"models/diffusion/{label}/seen.json").read_text())["clip_ids"] for label in CLASSES]
     assert set(seen[0]) == set(seen[1]) > set(training.clip_id[~training.synthetic & (training.label == "bark")])
 
-    change(repo, {"diffusion": {"mode": "conditional"}, "generate": {"start": "blend"}})
+    change(repo, {"diffusion": {"mode": "conditional"}, "generate": {"start": "altered"}})
+    sh("dvc", "repro", "group_split", at=repo)
+    assert set(pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").start) == {"altered"}
+    change(repo, {"generate": {"start": "blend"}})
     sh("dvc", "repro", "group_split", at=repo)
     unets = [repo / f"models/diffusion/{label}/unet/diffusion_pytorch_model.safetensors" for label in CLASSES]
     first, *others = [load_file(unet)["conv_in.weight"] for unet in unets]

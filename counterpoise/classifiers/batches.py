@@ -82,6 +82,7 @@ class Batches(Dataset):
 
 
 def load(inputs: Sequence[np.ndarray], runtime: Runtime, order: Iterator[list[int]]) -> DataLoader:
+    """The batches of `order`, each its rows `[B]` and their inputs `[B, ...]`, read ahead by `runtime.workers`."""
     return DataLoader(
         Batches(inputs),
         sampler=order,
@@ -92,5 +93,3 @@ def load(inputs: Sequence[np.ndarray], runtime: Runtime, order: Iterator[list[in
         multiprocessing_context="fork" if runtime.workers and sys.platform == "linux" else None,
         generator=torch.Generator(),  # keeps the loader from drawing on the global one
     )
-
-

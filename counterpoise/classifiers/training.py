@@ -123,6 +123,12 @@ def train(
         _, val_inputs = _inputs(model, validation, audio, runtime, device, cache)
     made = examples.synthetic.to_numpy(bool)
     softness = classifier.made_smoothing * torch.from_numpy(made).float()
+
+    def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
+        if not softness.any():
+            return F.nll_loss(log_probabilities, targets[rows].to(device), weights)
+        return softened(log_probabilities, targets[rows].to(device), softness[rows].to(device), weights)
+
     order = batches.order(made, classifier.batch_size, classifier.steps, done, classifier.real_last, seed)
     loaded = batches.load(inputs, runtime, order)
     progress = tqdm(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
@@ -133,12 +139,9 @@ def train(
             batch, share, partners = mix(batch, mixup, generator)
         with autocast(runtime, device):
             log_probabilities = forward(batch.to(device), generator)
-        loss = F.nll_loss(log_probabilities, targets[rows].to(device), weights)
-        if softness.any():
-            loss = softened(log_probabilities, targets[rows].to(device), softness[rows].to(device))
+        loss = loss_of(log_probabilities, rows)
         if mixup is not None:
-            other = F.nll_loss(log_probabilities, targets[rows[partners]].to(device), weights)
-            loss = share * loss + (1 - share) * other
+            loss = share * loss + (1 - share) * loss_of(log_probabilities, rows[partners])
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {step} of {classifier.steps}. Lower classifier.learning_rate "
@@ -267,19 +270,24 @@ def load(folder: Path, device: torch.device) -> tuple[nn.Module, Card]:
     return model.to(device).eval(), card
 
 
-def softened(log_probabilities: Tensor, targets: Tensor, softness: Tensor) -> Tensor:
+def softened(
+    log_probabilities: Tensor, targets: Tensor, softness: Tensor, weights: Tensor | None = None
+) -> Tensor:
     """Cross-entropy with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7).
 
     Args:
         log_probabilities: `[B, classes]`.
         targets: `[B]`, class indices.
         softness: `[B]`, the share of each label that is spread evenly over all classes, 0 to 1.
+        weights: `[classes]`, or None for equal ones.
 
     Returns:
-        The mean over the batch.
+        The mean over the batch, weighted as `torch.nn.CrossEntropyLoss` does it.
     """
-    own = F.nll_loss(log_probabilities, targets, reduction="none")
-    return ((1 - softness) * own - softness * log_probabilities.mean(dim=1)).mean()
+    weights = torch.ones_like(log_probabilities[0]) if weights is None else weights
+    own = F.nll_loss(log_probabilities, targets, weights, reduction="none")
+    even = -(log_probabilities * weights).mean(dim=1)
+    return ((1 - softness) * own + softness * even).sum() / weights[targets].sum()
 
 
 def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, float, Tensor]:

@@ -15,7 +15,7 @@ from counterpoise.compare import experiments, pictures
 from counterpoise.compare.configurations import Configuration, columns, differing, group, name, pattern, shown, told
 from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.compare.scores import generated, measures, metric_name, rare_classes, resample, score, verdicts
-from counterpoise.compare.tables import score_table, verdict_table
+from counterpoise.compare.tables import MOST_COLUMNS, score_table, verdict_table
 from counterpoise.evaluation import METRICS
 from counterpoise.params import Evaluation
 from counterpoise.statistics import StatisticsError
@@ -93,7 +93,7 @@ def _about(configurations: list[Configuration]) -> list[str]:
             done = [fold for fold in one.runs if fold is not None]
             text += f"; tested on fold {', '.join(map(str, done))}, missing {', '.join(map(str, missing))}"
         lines.append(text)
-    hidden = [key for key in differing(configurations) if key not in columns(configurations)]
+    hidden = [key for key in differing(configurations) if key not in columns(configurations)[:MOST_COLUMNS]]
     return lines + ([f"Differ as well: {', '.join(hidden)}"] if hidden else [])
 
 

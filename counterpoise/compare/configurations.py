@@ -11,7 +11,6 @@ from counterpoise.compare import experiments
 from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
 
 FOLD, HELD_OUT = "split.test_fold", "split.val_fold"
-MOST_COLUMNS = 4  # parameters in tables and names; the CSV has all
 
 
 @dataclass(frozen=True)
@@ -91,11 +90,11 @@ def differing(configurations: list[Configuration]) -> list[str]:
 
 
 def columns(configurations: list[Configuration]) -> list[str]:
-    """The first differing parameters that tell configurations apart; of any that change together only one."""
+    """The parameters that tell configurations apart; of any that change together only the first."""
     kept = {}
     for key in differing(configurations):
         kept.setdefault(pattern(key, configurations), key)
-    return list(kept.values())[:MOST_COLUMNS]
+    return list(kept.values())
 
 
 def pattern(key: str, configurations: list[Configuration]) -> tuple[int, ...]:

@@ -8,10 +8,12 @@ from counterpoise.compare.configurations import Configuration, columns, short, s
 from counterpoise.compare.scores import metric_name
 from counterpoise.statistics import TITLES
 
+MOST_COLUMNS = 4  # parameters; the CSV has all
+
 
 def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
-    keys, metrics = columns(configurations), [metric for metric in TITLES if metric in set(scores.metric)]
+    keys, metrics = columns(configurations)[:MOST_COLUMNS], [metric for metric in TITLES if metric in set(scores.metric)]
     folded = scores.folds.max() > 1
     titles = [metric_name(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
     models = scores.model.nunique() > 1
@@ -34,7 +36,7 @@ def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Ta
 
 def verdict_table(verdicts: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: comparisons. Columns: the parameters that differ, who against whom, the difference, the verdict."""
-    keys, models = columns(configurations), verdicts.model.nunique() > 1
+    keys, models = columns(configurations)[:MOST_COLUMNS], verdicts.model.nunique() > 1
     table = _table()
     for key in keys:
         table.add_column(short(key, keys), overflow="fold")

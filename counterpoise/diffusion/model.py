@@ -67,6 +67,13 @@ class Model:
         weak.load_state_dict(early)
         return Model(self.network, weak.eval(), self.normaliser)
 
+    def to(self, device: torch.device) -> "Model":
+        """Move both networks."""
+        self.network.to(device)
+        if self.weak is not None:
+            self.weak.to(device)
+        return self
+
     def save(self, folder: Path) -> None:
         """Write `unet/`, perhaps `weak/`, `scheduler/` (all as diffusers does) and `normaliser.safetensors`."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +92,7 @@ class Model:
         """
         weak = folder / "weak"
         return cls(
-            networks.load(folder / "unet").to(device),
-            networks.load(weak).to(device) if weak.exists() else None,
+            networks.load(folder / "unet"),
+            networks.load(weak) if weak.exists() else None,
             Normaliser.load(folder / "normaliser.safetensors"),
-        )
+        ).to(device)

@@ -76,8 +76,8 @@ def train(
             learned nothing. A continued run reports its earlier steps again.
         name: in the progress bar.
         rehearse: called every `check_every` steps, and after the last one, with the step and the early weights, while
-            the network holds its averaged ones; says how bad it is. The network ends with its best weights, and training after
-            `patience` rehearsals that were no better.
+            the network holds its averaged ones; says how bad it is. The network ends with its best weights, and
+            training after `patience` rehearsals that were no better.
 
     Raises:
         UnusableLatents: the normalised latents are not finite, or far from zero mean and unit variance.
