@@ -197,8 +197,8 @@ def check_useful(label: str, candidates: pd.DataFrame) -> None:
     if 10 * good < len(candidates):
         raise UselessModel(
             f"{summary(label, candidates.assign(kept=candidates.reason == ''), 0)}. So few are no help. Train longer "
-            "(diffusion.steps, steps_per_clip and min_steps; diffusion.init: shared), lower generate.strength, or start "
-            "from the class's own clips (generate.start: own); generate.keep: all takes them as they are."
+            "(diffusion.steps, steps_per_clip and min_steps; diffusion.init: shared), lower generate.strength, or "
+            "start from the class's own clips (generate.start: own); generate.keep: all takes them as they are."
         )
 
 

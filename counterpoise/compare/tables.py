@@ -13,7 +13,8 @@ MOST_COLUMNS = 4  # parameters; the CSV has all
 
 def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
-    keys, metrics = columns(configurations)[:MOST_COLUMNS], [metric for metric in TITLES if metric in set(scores.metric)]
+    keys = columns(configurations)[:MOST_COLUMNS]
+    metrics = [metric for metric in TITLES if metric in set(scores.metric)]
     folded = scores.folds.max() > 1
     titles = [metric_name(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
     models = scores.model.nunique() > 1
