@@ -143,6 +143,13 @@ def test_latents_that_do_not_fit_the_normaliser_stop_before_training(packed, tmp
         training.check_scale(Pool([(spoilt, range(4))]), normaliser)
 
 
+def test_a_class_far_from_the_average_of_all_can_be_trained(packed, tmp_path):
+    pool = Pool([(packed, range(4))])
+    own = Normaliser.fit(pool)
+    for shift in (-1.5, 1.5):  # beside a base of louder or quieter classes
+        training.check_scale(pool, Normaliser(own.mean - shift * own.std, own.std, own.sigma_data))
+
+
 def test_a_loss_that_gives_noise_brings_advice(packed):
     assert training.advice(0.3, "bark", settings()) is None
     advice = training.advice(0.9, "bark", settings())

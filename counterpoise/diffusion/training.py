@@ -217,7 +217,8 @@ def check_scale(pool: Pool, normaliser: Normaliser) -> None:
     """
     latents = torch.cat([normaliser(pool[index]) for index in range(0, len(pool), max(1, len(pool) // 16))], dim=1)
     mean, rms = latents.mean().item(), latents.square().mean().sqrt().item()
-    if not (abs(mean) < 1 and 0.1 < rms < 4):  # NaN fails, too
+    # A dozen gun shots, mostly pauses, had a mean of -1.1 beside the base of all classes. NaN fails, too.
+    if not (abs(mean) < 2 and 0.1 < rms < 4):
         raise UnusableLatents(
             f"the normalised latents have mean {mean:.2f} and RMS {rms:.2f}, which should be near 0 and 1. Silent or "
             "broken clips, or the latents of another codec: look at data/mended.csv, then `dvc repro --force encode`."
