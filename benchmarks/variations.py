@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, p: params.Params, folder: Path, weights: str, folds: list[int], clips: int, work: Path) -> None:
         self.p, self.work, self.device = p, work, runtime.setup(p.runtime)
         self.curve: list[dict] | None = None  # a list to measure on the way, when networks are trained
-        self.loss = float("nan")  # of the training that runs, over its last steps
+        self.losses: list[float] = []  # of the training that runs, since it was measured last
         examples, fold, self.labels = read(folder, folds)
         examples["fold"] = fold
         examples["seconds"] = [soundfile.info(path).duration for path in examples.path]
@@ -96,7 +96,7 @@ class Bench:
         if anew or not folder.exists():
             if anew:
                 unfinished.unlink(missing_ok=True)
-            start, self.loss = time.perf_counter(), float("nan")
+            start, self.losses = time.perf_counter(), []
             listen = self.rehearse(name, network, normaliser, start) if anew else None
             state = checkpoint.Checkpoint(unfinished)
             trained = training.train(
@@ -112,7 +112,7 @@ class Bench:
         return folder
 
     def hear_loss(self, step: int, loss: float) -> None:
-        self.loss = loss
+        self.losses.append(loss)
 
     def model(self, label: str) -> Model:
         """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
@@ -145,7 +145,8 @@ class Bench:
             began = time.perf_counter()
             waves, lineage, _ = self.sample(label, Model(copy.deepcopy(network), None, normaliser), generate)
             row = self.row(f"{step} steps", label, waves, lineage.root_clip_id.tolist())
-            row |= {"loss": self.loss, "minutes": (began - start - listening) / 60}
+            row |= {"loss": np.mean(self.losses), "minutes": (began - start - listening) / 60}
+            self.losses = []
             self.curve.append(row | {"step": step})
             listening += time.perf_counter() - began
             print({name: round(value, 2) for name, value in row.items() if isinstance(value, float)}, flush=True)
@@ -251,6 +252,11 @@ def curves(bench: Bench, labels: list[str], path: Path) -> None:
         bench.model(label)
     table = pd.DataFrame(bench.curve)
     table.drop(columns=["what", "kept %"]).to_csv(path.with_suffix(".csv"), index=False, float_format="%.4g")
+    draw_curves(table, path)
+
+
+def draw_curves(table: pd.DataFrame, path: Path) -> None:
+    """A panel a measure, a line a class, against minutes."""
     measures = ("loss", "recognised", "cosine", "KAD")
     figure, axes = plt.subplots(1, len(measures), figsize=(13, 3.2), layout="constrained")
     for axis, measure in zip(axes, measures):
