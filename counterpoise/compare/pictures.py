@@ -3,6 +3,7 @@
 Colours, shapes and bytes as in :mod:`counterpoise.pictures`.
 """
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from counterpoise.compare.configurations import is_number, order, shown
 from counterpoise.pictures import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, _save
 
+TITLE = 40  # characters of a panel's title in a line
 IN_A_ROW = 3  # panels
 NAMES_IN_A_ROW = 3  # of the legend
 
@@ -57,7 +59,7 @@ def lines(table: pd.DataFrame, x: str, y: str, path: Path) -> None:
                 look = _look(i) | {"markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
                 panel.vlines(at, line.low, line.high, color=look["color"], linewidth=1.2, alpha=0.55)
                 panel.plot(at, line["mean"], ":" if kind == "categories" else "-", linewidth=1.2, label=name, **look)
-            panel.set_title(title, loc="left", fontweight="bold")
+            panel.set_title(textwrap.fill(title, TITLE), loc="left", fontweight="bold")
             panel.set_xticks(list(places.values()), names)
             panel.tick_params(labelbottom=True)  # below a panel there may be no other
             panel.set(xlabel=x + (", log scale" if kind == "log2" else ""), ylabel=y if panel is panels[0] else "")
@@ -88,7 +90,7 @@ def forest(table: pd.DataFrame, x: str, path: Path) -> None:
                 panel.scatter(marks["mean"], at, s=32, ec="white", lw=0.6, zorder=3, label=name, **_look(i))
             for y in range(1, len(rows)):
                 panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
-            panel.set_title(title, loc="left", fontweight="bold")
+            panel.set_title(textwrap.fill(title, TITLE), loc="left", fontweight="bold")
             panel.set_xlabel(x)
             panel.grid(axis="x", color="#eeeeee", linewidth=0.8)
             panel.set_axisbelow(True)
