@@ -75,3 +75,10 @@ def test_with_a_base_its_weak_version_stays(base, tmp_path):
     model = Model.of_base(tmp_path, NORMALISER, 0, True)
     early = networks.build(SETTINGS, 16, True, 9).state_dict()
     assert same(model.with_weak(early).weak, networks.specialise(base["unet"], 0))
+
+
+def test_both_networks_move_to_a_device(pool):
+    begun = Model.fresh(pool, SETTINGS, picture=True)
+    both = begun.with_weak(begun.network.state_dict()).to(torch.device("meta"))
+    for network in (both.network, both.weak):
+        assert {weight.device.type for weight in network.parameters()} == {"meta"}
