@@ -166,6 +166,7 @@ class Generate(Section):
     steps: Annotated[int, Field(ge=2)] = 12
     # 1: none; above, the sampler is pushed away from what the model was before it was tuned, or early in its training
     guidance: Annotated[float, Field(ge=1, le=5)] = 1.0
+    finish: Literal["none", "classic"] = "none"  # classic: what was made goes through classical augmentation
     keep: Literal["all", "best"] = "best"  # best: the judge rejects what it does not recognise, copies and silence
     candidates: Annotated[float, Field(ge=1, le=20)] = 1.5  # keep: best, made for each variation that is wanted
     batch_size: PositiveInt = 16

@@ -88,7 +88,8 @@ class Rehearsal:
         partition: of its clips, in the order of `packed`; the denoiser sees "train", "val" is held out.
         ear: from :func:`ear`.
         diffusion: how many variations to make.
-        generate: how; a rehearsal starts from the class's own clips, whatever `start` says of other classes'.
+        generate: how; a rehearsal starts from the class's own clips, whatever `start` says of other classes', and has
+            no `finish`.
         report: gets the step, `kad` and `near_copies`.
         folder: for `demos/`, some of the sounds, and for what an interrupted training measured before.
 
@@ -112,7 +113,8 @@ class Rehearsal:
         folder: Path,
     ) -> None:
         start = "own" if generate.start == "cross" else generate.start
-        self._generate = generate.model_copy(update={"start": start, "keep": "all"})
+        changes = {"start": start, "keep": "all", "finish": "none"}  # a finish would hide what the denoiser recites
+        self._generate = generate.model_copy(update=changes)
         training, held_out = (packed.clips[(partition == name).to_numpy()] for name in ("train", "val"))
         if len(held_out) < FEWEST:
             raise ValueError(f"{len(held_out)} clips of {label} are held out; a rehearsal needs {FEWEST}")

@@ -127,8 +127,11 @@ def make(
         latents = sampling.vary(
             network, model.normaliser, schedule, sources, rows.seed.tolist(), generate, runtime, device
         )
-        for clip_id, wave, source in zip(rows.clip_id, codec.decode(latents).cpu().numpy(), sources):
-            yield clip_id, wave[:, : source.shape[1] * codec.hop]
+        for row, wave, source in zip(rows.itertuples(), codec.decode(latents).cpu().numpy(), sources):
+            wave = wave[:, : source.shape[1] * codec.hop]
+            if generate.finish == "classic":
+                wave = classic.augment(wave, codec.sample_rate, seed_for("finish", row.seed))
+            yield row.clip_id, wave
 
 
 def _source(shelf: Shelf, codec: Codec, row: NamedTuple) -> Tensor:

@@ -1,6 +1,6 @@
 """What all tests share: one thread, so that small tensors are quick and results do not depend on the machine.
 
-Two workers share the tests by file, and the file that takes longest begins.
+Two workers share the tests, and the file that takes longest begins; who has finished takes tests over from the other.
 """
 
 import os

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 import torch
 from encodec import EncodecModel
+from filelock import FileLock
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
@@ -88,12 +89,16 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def first(tmp_path_factory) -> Path:
-    """A repository in which `dvc repro` has run once. Tests copy it before they change anything."""
-    repo = clone(tmp_path_factory.mktemp("first"))
-    sh("dvc", "repro", at=repo)
-    commit(repo)
+@pytest.fixture(scope="session")
+def first(tmp_path_factory, worker_id) -> Path:
+    """A repository in which `dvc repro` has run once, for the tests of all workers: they copy it and leave it alone."""
+    own = tmp_path_factory.getbasetemp()
+    repo = (own if worker_id == "master" else own.parent) / "first"
+    with FileLock(f"{repo}.busy"):
+        if not repo.with_suffix(".finished").exists():
+            sh("dvc", "repro", at=clone(repo))
+            commit(repo)
+            repo.with_suffix(".finished").touch()
     return repo
 
 
@@ -103,13 +108,13 @@ def repo(first, tmp_path) -> Path:
     return tmp_path / "repo"
 
 
-def test_results_are_complete_and_a_second_run_does_nothing(first):
-    assert not ran(sh("dvc", "repro", at=first))
-    summary = json.loads((first / "metrics/summary.json").read_text())
+def test_results_are_complete_and_a_second_run_does_nothing(repo):
+    assert not ran(sh("dvc", "repro", at=repo))
+    summary = json.loads((repo / "metrics/summary.json").read_text())
     assert list(summary["cnn"]) == ["none", "diffusion"]
-    assert "diffusion" in sh(sys.executable, "-m", "counterpoise.report", at=first)
-    assert list((first / "data/synthetic/sneeze").glob("*.flac"))
-    assert not sh("git", "status", "--porcelain", at=first)
+    assert "diffusion" in sh(sys.executable, "-m", "counterpoise.report", at=repo)
+    assert list((repo / "data/synthetic/sneeze").glob("*.flac"))
+    assert not sh("git", "status", "--porcelain", at=repo)
 
 
 def test_two_clean_runs_give_the_same_lock(first, tmp_path):

@@ -125,6 +125,11 @@ def test_a_rehearsal_starts_from_the_classs_own_clips(packed, model, early, tmp_
     assert math.isfinite(made(1, early))
 
 
+def test_a_rehearsal_hears_the_denoiser_and_no_finish(packed, model, early, tmp_path):
+    plain, finished = (rehearse(packed, model, tmp_path / name, finish=name)[0] for name in ("none", "classic"))
+    assert plain(1, early) == finished(1, early)
+
+
 def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, model, early, tmp_path):
     made, _ = rehearse(packed, model, tmp_path / "unfinished")
     made(30, early)

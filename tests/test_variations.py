@@ -148,6 +148,19 @@ def test_every_variation_alters_its_start_in_its_own_way(training, shelf, model,
     assert sorted(seeds) == sorted(rows.seed) and len(set(seeds)) == 5
 
 
+def test_a_variation_can_end_as_its_own_classical_variation(training, shelf, model, monkeypatch):
+    rows = lineage(training, 5)
+    plain, finished = make(model, rows, shelf), make(model, rows, shelf, finish="classic")
+    seeds = []
+    monkeypatch.setattr(classic, "augment", lambda wave, rate, seed: (seeds.append((rate, seed)), 2 * wave)[1])
+    doubled = make(model, rows, shelf, finish="classic")
+    for clip_id, wave in plain.items():
+        assert finished[clip_id].shape == wave.shape and not np.allclose(finished[clip_id], wave, atol=1e-3)
+        assert np.array_equal(doubled[clip_id], 2 * wave)
+    assert len(set(seeds)) == 5 and {rate for rate, _ in seeds} == {Half.sample_rate}
+    assert not {seed for _, seed in seeds} & set(rows.seed)  # another draw than that of an altered start
+
+
 def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(training, shelf, model):
     rows = lineage(training, 6)
     generate = Generate(keep="all", steps=2, batch_size=2)

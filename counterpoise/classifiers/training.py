@@ -122,7 +122,7 @@ def train(
     if watched:
         _, val_inputs = _inputs(model, validation, audio, runtime, device, cache)
     made = examples.synthetic.to_numpy(bool)
-    softness = classifier.made_smoothing * torch.from_numpy(made).float()
+    softness = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
 
     def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
         if not softness.any():
