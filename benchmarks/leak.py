@@ -6,8 +6,8 @@ Run it where `make run` has finished with the arms `none` and `diffusion`; it wr
 
     (a) by file   clips are drawn at random into train, val and test, with as many of each class in each as (c) has:
                   recordings lie on both sides, and the training clips come from more recordings
-    (b) heard     the split of (c), but the diffusion models learned from the test clips, too; variations start from
-                  training clips, and their numbers, seeds and strengths are those of (c)
+    (b) heard     the split of (c), but the diffusion models learned from the test clips, too, so from more clips;
+                  variations start from training clips, and with `keep: all` as many with the same seeds and strengths
     (c) the rule  what the pipeline made
 
 (a) and (b) run the pipeline's own stages in folders of DIR with a doctored catalogue. In (a) every file passes for a
@@ -137,7 +137,8 @@ class Bench:
             if self.p.aug.real_through_codec and not (AUGMENTED / "lineage.csv").exists():
                 augment.main()
         folders = [folder / place for place in (*(SYNTHETIC / label for label in amounts.label), AUGMENTED)]
-        tables = [catalog.read(place / "lineage.csv", catalog.LINEAGE) for place in folders if place.exists()]
+        files = [place / "lineage.csv" for place in folders]
+        tables = [catalog.read(file, catalog.LINEAGE) for file in files if file.exists()]
         made = pd.concat([catalog.table([], catalog.LINEAGE), *tables], ignore_index=True)
         return made.assign(path=[str(folder / path) for path in made.path])
 

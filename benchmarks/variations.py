@@ -173,11 +173,17 @@ class Bench:
         waves = [self.form(made[clip_id]) for clip_id in lineage.clip_id]
         if generate.keep == "all":
             return waves, lineage, 1.0
+        return self.chosen(label, waves, lineage, shares)
+
+    def chosen(
+        self, label: str, waves: list[np.ndarray], lineage: pd.DataFrame, shares: dict[str, int]
+    ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
+        """What the filter keeps of candidates: the sounds, their lineage, and the share that it accepted."""
         said, embedded = judging.hear(self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE))
         said["root_clip_id"] = lineage.root_clip_id
         kept = judging.choose(self.filter, label, said, embedded, shares)
-        chosen = [wave for wave, keep in zip(waves, kept) if keep]
-        return chosen, lineage[kept].reset_index(drop=True), float((said.reason == "").mean())
+        sounds = [wave for wave, keep in zip(waves, kept) if keep]
+        return sounds, lineage[kept].reset_index(drop=True), float((said.reason == "").mean())
 
     def form(self, wave: np.ndarray) -> np.ndarray:
         """As a file would hold it, at the rate of the judges."""
@@ -198,11 +204,16 @@ class Bench:
         return {
             "class": label, "what": name, "n": len(waves), "recognised": recognised.mean(), "cosine": cosine.mean(),
             "copies %": 100 * copies.mean(), "bad %": 100 * np.sum(bad) / len(waves),
-            "KAD": quality.kad(embedded, self.embedded["out"][held_out]), "kept %": 100 * kept,
+            "KAD": quality.kad(embedded, self.embedded["out"][held_out]) if len(waves) > 1 else np.nan,
+            "kept %": 100 * kept,
         }
 
-    def anchors(self, label: str) -> list[dict]:
-        """What is real, what the codec gives back, and what classical augmentation makes."""
+    def anchors(self, label: str, candidates: float | None = None) -> list[dict]:
+        """What is real, what the codec gives back, and what classical augmentation makes.
+
+        Args:
+            candidates: classical variations of each clip, of which the filter chooses as it does among the model's.
+        """
         real = self.of(self.seen, label)
         waves = [audio.read(path, RATE, 1) for path in real.path]
         packed, back = Packed(self.latents(label)), []
@@ -212,10 +223,22 @@ class Bench:
             back.append(self.form(decoded[:, : latent.shape[1] * self.codec.hop]))
         classical = [classic.augment(wave, RATE, seed) for seed, wave in enumerate(waves)]
         ids = real.clip_id.tolist()
-        return [
+        rows = [
             self.row(name, label, sounds, ids)
             for name, sounds in (("real", waves), ("round trip", back), ("classic", classical))
         ]
+
+        if candidates is None:
+            return rows
+
+        best = self.p.generate.model_copy(update={"keep": "best", "candidates": candidates, "start": "own"})
+        shares = variations.share_out(self.seen, label, len(real), best)
+        lineage = variations.lineage(self.seen, label, variations.candidates(shares, best), best, Path(), Path())
+        sound = dict(zip(ids, waves))
+        varied = [classic.augment(sound[row.root_clip_id], RATE, row.seed) for row in lineage.itertuples()]
+        kept, lineage, accepted = self.chosen(label, varied, lineage, shares)
+        name = f"classic, best of {candidates:g}"
+        return [*rows, self.row(name, label, kept, lineage.root_clip_id.tolist(), accepted)]
 
 
 def picture(bench: Bench, labels: list[str], settings: dict[str, params.Generate], path: Path) -> None:
@@ -308,9 +331,10 @@ def main() -> None:
         return picture(bench, arguments.classes, settings, arguments.picture)
     if arguments.curves:
         return curves(bench, arguments.classes, arguments.curves)
+    candidates = max((one.candidates for one in settings.values() if one.keep == "best"), default=None)
     rows = []
     for label in arguments.classes:
-        own = [] if arguments.no_anchors else bench.anchors(label)
+        own = [] if arguments.no_anchors else bench.anchors(label, candidates)
         ceiling = own[1]["recognised"] if own else np.nan
         for name, generate in settings.items():
             waves, lineage, kept = bench.vary(label, generate)

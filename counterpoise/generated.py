@@ -23,6 +23,8 @@ What can mislead:
 - Recognition is by the judge, which learned from the training clips. With `generate.keep: best` that judge chose the
   variations, by the embeddings in which they are measured here: then its praise is circular, and KAD and FAD flatter.
 - A perfect copy of the training clips scores perfectly on all but novelty.
+- After `generate.finish: classic` a recited clip sounds as new as those of `classic`, which are all copies: read near
+  copies and cosine beside theirs.
 - These are the test clips. Whoever chooses a strength or a model by them has no unheard test left.
 """
 

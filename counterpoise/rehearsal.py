@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from counterpoise import audio, codecs, params, probe, quality, variations
@@ -56,7 +57,7 @@ def begin(
     report: Callable[..., None],
     folder: Path,
 ) -> "Rehearsal | None":
-    """A class's rehearsal, or None where none is wanted or too few clips are held out, which is said.
+    """A class's rehearsal, or None where none is wanted or too few different clips are held out, which is said.
 
     Args:
         weights: of AudioSet's YAMNet, which may be missing, and `features`: see :func:`ear`.
@@ -71,9 +72,13 @@ def begin(
         return None
     built = codecs.build(codec, device)
     listener = ear(weights, features, built, device)
-    return Rehearsal(
+    rehearsal = Rehearsal(
         model, label, packed, partition, listener, built, diffusion, generate, runtime, device, report, folder
     )
+    if not rehearsal.has_measure:
+        print(f"{label}: most validation clips are one and the same sound; every step is trained")
+        return None
+    return rehearsal
 
 
 class Rehearsal:
@@ -129,6 +134,11 @@ class Rehearsal:
         ]
         self._sources = training.set_index("clip_id").source_id[chosen[0]].tolist()
         self._seen, self._held_out = (np.stack([self._round_trip(clip_id) for clip_id in ids]) for ids in chosen)
+
+    @property
+    def has_measure(self) -> bool:
+        """Whether the held-out clips differ: KAD is measured in units of their distances."""
+        return bool(np.median(pdist(self._held_out)) > 0)
 
     def __call__(self, step: int, early: dict[str, Tensor]) -> float:
         """KAD of the variations to the held-out clips, or infinity where the denoiser recites its training clips.

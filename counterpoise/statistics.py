@@ -120,7 +120,9 @@ class Bootstrap:
 
     def _training(self, model: str, metric: str, paired: bool) -> tuple[float, int]:
         """What training's luck adds to the variance of a mean over runs, or of the difference of two; its freedom."""
-        runs = np.stack([self._of(*pair, metric)[0] for pair in self.runs if pair[0] == model])  # [A, F, S]
+        # Arms that add nothing are copies of `none`, and say nothing of luck that it does not say: each set counts once
+        distinct = {runs.tobytes(): runs for (name, _), runs in self.runs.items() if name == model}
+        runs = np.stack([runs[..., self.metrics.index(metric)] for runs in distinct.values()])  # [A, F, S]
         arms, folds, seeds = runs.shape
         apart = runs - runs.mean(axis=2, keepdims=True)
         if paired:  # what a seed does to all arms alike cancels in a difference

@@ -397,6 +397,17 @@ def test_pictures_have_a_panel_for_each_other_setting_and_the_same_bytes_again(t
     assert (tmp_path / "forest.png").stat().st_size > 5000
 
 
+def test_a_value_that_is_null_has_its_place_among_numbers(tmp_path, monkeypatch):
+    runs = [run(str(i), s=value, whine=0.4 + i / 10) for i, value in enumerate((4, 8, 16, None))]
+    configurations, _ = c.group(runs)
+    drawn, real = [], pictures._save
+    monkeypatch.setattr(pictures, "_save", lambda figure, path: (drawn.append(figure), real(figure, path)))
+    compare._draw("s", "rare_recall", numbered(configurations), configurations, tmp_path / "a.png")
+    line = next(line for line in drawn[0].axes[0].lines if line.get_label() == "diffusion")
+    assert np.isfinite(line.get_xydata()).all() and len(line.get_xydata()) == 4
+    assert sorted(line.get_ydata()) == pytest.approx([0.41, 0.51, 0.61, 0.71])
+
+
 def test_measures_of_generated_sounds_are_drawn_by_class(tmp_path, monkeypatch):
     made = {"whine": {"root_cosine": 0.9, "kad": None, "recognised": 1}, "bark": {"root_cosine": 0.7}}
     runs = [run("a", 1, made=made, s=1), run("b", 2, made={"whine": {"root_cosine": 0.5}}, s=1), run("c", s=2)]

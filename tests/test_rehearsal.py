@@ -175,6 +175,16 @@ def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsy
         begin(packed, model, tmp_path, 10, 5, missing)
 
 
+def test_where_most_validation_clips_are_one_sound_nobody_rehearses(tmp_path, packed, model, capsys):
+    clips, writer = packed.clips, Writer(tmp_path / "copies.safetensors", packed.clips, 16)
+    for row in range(len(clips)):
+        writer.put(row, packed[min(row, 8)])  # the held-out ones are the first of them
+    writer.close()
+    codec = params.Codec(name="mel", mel=CODEC)
+    assert begin(Packed(tmp_path / "copies.safetensors"), model, tmp_path, 10, 5, codec) is None
+    assert "bark: most validation clips are one and the same sound" in capsys.readouterr().out
+
+
 def test_with_audiosets_weights_its_ear_is_their_yamnet(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
     listen = rehearsal.ear(weights, params.Features(), MelCodec(CODEC, CPU), CPU)

@@ -109,6 +109,16 @@ def test_more_arms_tell_more_of_the_luck_of_training():
     assert narrow.corrected_high - narrow.corrected_low < wide.corrected_high - wide.corrected_low
 
 
+def test_copies_of_an_arm_tell_nothing_of_the_luck_of_training():
+    hits = luck(np.random.default_rng(4), {"none": 0.5, "class_weights": 0.6, "mixup": 0.5})
+    copied = hits | {(arm, seed): hits["none", seed] for arm in ("classic", "roundtrip") for seed in range(3)}
+    few, many = (statistics.bootstrap(predictions(table), LABELS, [], SETTINGS) for table in (hits, copied))
+    assert few.difference("cnn", "class_weights", "none", "accuracy") == many.difference(
+        "cnn", "class_weights", "none", "accuracy"
+    )
+    assert few.interval("cnn", "mixup", "accuracy") == many.interval("cnn", "mixup", "accuracy")
+
+
 def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     rng = np.random.default_rng(3)
     hits = luck(rng, {"none": 0.3, "diffusion": 0.8})

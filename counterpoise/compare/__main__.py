@@ -133,7 +133,7 @@ def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list
         own = pd.DataFrame(rows)
         title = f"{title} of generated sounds"
     own = own.assign(
-        x=[configurations[i - 1].params.get(x) for i in own.configuration],
+        x=pd.Series([configurations[i - 1].params.get(x) for i in own.configuration], own.index, dtype=object),
         panel=[" · ".join(filter(None, (model, others[i - 1]))) for model, i in zip(own.model, own.configuration)],
     )
     pictures.lines(own, x, title, path)

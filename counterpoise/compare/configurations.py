@@ -40,7 +40,9 @@ def group(runs: list[Experiment]) -> tuple[list[Configuration], list[str]]:
         own = groups.setdefault(json.dumps(params, sort_keys=True), (params, {}))[1]
         fold = run.params.get(FOLD)
         if fold in own:
-            notes.append(f"{run.name} repeats {own[fold].name} with other outcomes, and is not counted")
+            held_out = [one.params.get(HELD_OUT) for one in (run, own[fold])]
+            why = f"val_fold {held_out[0]} instead of {held_out[1]}" if held_out[0] != held_out[1] else "other outcomes"
+            notes.append(f"{run.name} repeats {own[fold].name} with {why}, and is not counted")
         own.setdefault(fold, run)
     configurations = []
     for params, own in groups.values():
