@@ -100,7 +100,9 @@ class Bootstrap:
                 f"{', '.join(self.metrics)}. Add it to `arms` or `models` in params.yaml and run `dvc repro`."
             )
         (runs, resampled), (other_runs, other_resampled) = (self._of(model, one, metric) for one in (arm, baseline))
-        mean, training = float((runs - other_runs).mean()), self._training(model, metric, paired=True)
+        equal = np.array_equal(self.runs[model, arm], self.runs[model, baseline])  # both add nothing: no luck, either
+        training = (0.0, 1) if equal else self._training(model, metric, paired=True)
+        mean = float((runs - other_runs).mean())
         alone, corrected = (
             self._draws(mean, resampled - other_resampled, *training, metric, m) for m in (1, comparisons)
         )

@@ -376,6 +376,20 @@ def test_names_differ_however_many_parameters_do():
     assert len({c.name(one, configurations) for one in configurations}) == 32
 
 
+def test_where_many_parameters_differ_configurations_have_numbers():
+    usual = dict.fromkeys(("p0", "p1", "p2", "p3", "p4"), 0)
+    runs = [run("usual", **usual), *(run(key, **usual | {key: 1}) for key in usual)]
+    configurations, _ = c.group(runs)
+    table = compare.score_table(numbered(configurations), configurations)
+    assert table.columns[0].header == "no." and len({*table.columns[0].cells} - {""}) == 6
+    first, *lines = compare._about(configurations)
+    assert first == "Usual: p0 0, p1 0, p2 0, p3 0, p4 0"
+    assert lines[0].startswith("1: as usual: usual") and lines[5].startswith("6: p0 1: p0")
+    few = c.group(runs[:3])[0]
+    assert [column.header for column in compare.score_table(numbered(few), few).columns[:2]] == ["p0", "p1"]
+    assert compare._about(few)[0].startswith("p0 0, p1 0: usual")
+
+
 def numbered(configurations: list[Configuration]) -> pd.DataFrame:
     rows = enumerate(configurations, 1)
     return pd.concat([scores.score(one, ["whine"], None).assign(configuration=i) for i, one in rows])

@@ -125,7 +125,7 @@ def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     hits |= {("classic", seed): hits["none", seed] for seed in range(3)}
     found = statistics.bootstrap(predictions(hits), LABELS, ["howl", "whine"], SETTINGS)
     same = found.difference("cnn", "classic", "none", "rare_recall")
-    assert (same.mean, same.verdict) == (0, "cannot tell") and same.p > 0.9
+    assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "cannot tell") and same.p > 0.9
     np.testing.assert_array_equal(found.resampled["cnn", "classic"], found.resampled["cnn", "none"])
     gain = found.difference("cnn", "diffusion", "none", "rare_recall", comparisons=10)
     assert gain.corrected_low < gain.low < gain.mean < gain.high < gain.corrected_high

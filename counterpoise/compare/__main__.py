@@ -12,10 +12,12 @@ from rich.console import Console
 
 from counterpoise import CounterpoiseError, catalog
 from counterpoise.compare import experiments, pictures
-from counterpoise.compare.configurations import Configuration, columns, differing, group, name, pattern, shown, told
+from counterpoise.compare.configurations import (
+    Configuration, columns, common, differing, group, name, pattern, short, shown, told, unusual,
+)  # fmt: skip
 from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.compare.scores import generated, measures, metric_name, rare_classes, resample, score, verdicts
-from counterpoise.compare.tables import MOST_COLUMNS, score_table, verdict_table
+from counterpoise.compare.tables import numbered, score_table, verdict_table
 from counterpoise.evaluation import METRICS
 from counterpoise.params import Evaluation
 from counterpoise.statistics import StatisticsError
@@ -84,17 +86,22 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
 
 
 def _about(configurations: list[Configuration]) -> list[str]:
-    """Each configuration's runs and missing folds, then the parameters that have no column."""
+    """Each configuration's runs and missing folds; where they have numbers, what they are first."""
     lines = []
-    for one in configurations:
+    if numbered(configurations):
+        usual, keys = common(configurations), list(common(configurations))
+        lines.append(f"Usual: {', '.join(f'{short(key, keys)} {usual[key]}' for key in keys)}")
+    for i, one in enumerate(configurations, 1):
         missing = [fold for fold in one.folds if fold not in one.runs]
-        text = f"{name(one, configurations)}: {', '.join(run.name for run in one.runs.values())}"
+        about = name(one, configurations)
+        if numbered(configurations):
+            about = f"{i}: {unusual(one, configurations) or 'as usual'}"
+        text = f"{about}: {', '.join(run.name for run in one.runs.values())}"
         if missing:
             done = [fold for fold in one.runs if fold is not None]
             text += f"; tested on fold {', '.join(map(str, done))}, missing {', '.join(map(str, missing))}"
         lines.append(text)
-    hidden = [key for key in differing(configurations) if key not in columns(configurations)[:MOST_COLUMNS]]
-    return lines + ([f"Differ as well: {', '.join(hidden)}"] if hidden else [])
+    return lines
 
 
 def _check(x: str | None, metric: str, configurations: list[Configuration], rare: bool) -> None:

@@ -110,9 +110,21 @@ def name(one: Configuration, configurations: list[Configuration]) -> str:
     return told(one, columns(configurations)) or "the only configuration"
 
 
-def told(one: Configuration, keys: list[str]) -> str:
-    """Its values of these parameters."""
-    return ", ".join(f"{short(key, keys)} {shown(one.params.get(key))}" for key in keys)
+def unusual(one: Configuration, configurations: list[Configuration]) -> str:
+    """The values that fewer configurations have than another value of the same parameter, in one line."""
+    keys, usual = columns(configurations), common(configurations)
+    return told(one, [key for key in keys if shown(one.params.get(key)) != usual[key]], keys)
+
+
+def common(configurations: list[Configuration]) -> dict[str, str]:
+    """Of each parameter that differs, the value, as it is shown, that most configurations have."""
+    values = {key: [shown(one.params.get(key)) for one in configurations] for key in columns(configurations)}
+    return {key: max(all_, key=all_.count) for key, all_ in values.items()}
+
+
+def told(one: Configuration, keys: list[str], among: list[str] | None = None) -> str:
+    """Its values of these parameters, whose names are as short as they can be among others."""
+    return ", ".join(f"{short(key, among or keys)} {shown(one.params.get(key))}" for key in keys)
 
 
 def short(key: str, keys: list[str]) -> str:

@@ -8,23 +8,25 @@ from counterpoise.compare.configurations import Configuration, columns, short, s
 from counterpoise.compare.scores import metric_name
 from counterpoise.statistics import TITLES
 
-MOST_COLUMNS = 4  # parameters; the CSV has all
+MOST_COLUMNS = 4  # parameters; where more differ, configurations have numbers instead
+
+
+def numbered(configurations: list[Configuration]) -> bool:
+    """Whether too many parameters differ for a column each."""
+    return len(columns(configurations)) > MOST_COLUMNS
 
 
 def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
-    keys = columns(configurations)[:MOST_COLUMNS]
     metrics = [metric for metric in TITLES if metric in set(scores.metric)]
     folded = scores.folds.max() > 1
     titles = [metric_name(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
     models = scores.model.nunique() > 1
-    table = _table()
-    for key in keys:
-        table.add_column(short(key, keys), overflow="fold")
+    table, about = _table(configurations)
     for title in [*(["folds"] if folded else []), *(["model"] if models else []), "arm", *titles]:
         table.add_column(title, no_wrap=True, justify="right" if title in titles else "left")
     for i, one in enumerate(configurations, 1):
-        told = [shown(one.params.get(key)) for key in keys] + ([_share(one)] if folded else [])
+        told = about[i - 1] + ([_share(one)] if folded else [])
         own = scores[scores.configuration == i]
         for (model, arm), rows in own.groupby(["model", "arm"], sort=False):
             rows = rows.set_index("metric")
@@ -37,16 +39,13 @@ def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Ta
 
 def verdict_table(verdicts: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: comparisons. Columns: the parameters that differ, who against whom, the difference, the verdict."""
-    keys, models = columns(configurations)[:MOST_COLUMNS], verdicts.model.nunique() > 1
-    table = _table()
-    for key in keys:
-        table.add_column(short(key, keys), overflow="fold")
+    models = verdicts.model.nunique() > 1
+    table, about = _table(configurations)
     for title in [*(["model"] if models else []), "arm", "against", "difference", "verdict"]:
         table.add_column(title, no_wrap=True, justify="right" if title == "difference" else "left")
     for row in verdicts.itertuples():
-        one = configurations[row.configuration - 1]
         difference = f"{row.mean:+.3f} [{row.corrected_low:+.3f}, {row.corrected_high:+.3f}]"
-        told = [shown(one.params.get(key)) for key in keys] + ([row.model] if models else [])
+        told = about[row.configuration - 1] + ([row.model] if models else [])
         table.add_row(*told, row.arm, row.against, difference.replace("[", r"\["), row.verdict)
     return table
 
@@ -60,7 +59,14 @@ def _cell(row: pd.Series, folded: bool) -> str:
     return f"{row['mean']:.3f}{spread}" + ("" if pd.isna(row.low) else rf" \[{row.low:.2f}, {row.high:.2f}]")
 
 
-def _table() -> Table:
+def _table(configurations: list[Configuration]) -> tuple[Table, list[list[str]]]:
+    """A table with the columns that tell configurations apart, and the cells of each configuration in them."""
     table = Table(box=box.SIMPLE_HEAD)
     table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
-    return table
+    if numbered(configurations):
+        table.add_column("no.", justify="right")
+        return table, [[str(i)] for i in range(1, len(configurations) + 1)]
+    keys = columns(configurations)
+    for key in keys:
+        table.add_column(short(key, keys), overflow="fold")
+    return table, [[shown(one.params.get(key)) for key in keys] for one in configurations]
