@@ -87,15 +87,13 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
 
 def _about(configurations: list[Configuration]) -> list[str]:
     """Each configuration's runs and missing folds; where they have numbers, what they are first."""
-    lines = []
-    if numbered(configurations):
-        usual, keys = common(configurations), list(common(configurations))
-        lines.append(f"Usual: {', '.join(f'{short(key, keys)} {usual[key]}' for key in keys)}")
+    lines, many = [], numbered(configurations)
+    if many:
+        usual = common(configurations)
+        lines.append(f"Usual: {', '.join(f'{short(key, list(usual))} {value}' for key, value in usual.items())}")
     for i, one in enumerate(configurations, 1):
         missing = [fold for fold in one.folds if fold not in one.runs]
-        about = name(one, configurations)
-        if numbered(configurations):
-            about = f"{i}: {unusual(one, configurations) or 'as usual'}"
+        about = f"{i}: {unusual(one, configurations) or 'as usual'}" if many else name(one, configurations)
         text = f"{about}: {', '.join(run.name for run in one.runs.values())}"
         if missing:
             done = [fold for fold in one.runs if fold is not None]

@@ -112,8 +112,8 @@ def name(one: Configuration, configurations: list[Configuration]) -> str:
 
 def unusual(one: Configuration, configurations: list[Configuration]) -> str:
     """The values that fewer configurations have than another value of the same parameter, in one line."""
-    keys, usual = columns(configurations), common(configurations)
-    return told(one, [key for key in keys if shown(one.params.get(key)) != usual[key]], keys)
+    usual = common(configurations)
+    return told(one, [key for key, value in usual.items() if shown(one.params.get(key)) != value], list(usual))
 
 
 def common(configurations: list[Configuration]) -> dict[str, str]:
