@@ -40,8 +40,8 @@ from counterpoise.latents import Normaliser, Packed, Pool, Shelf
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on
-    "mode", "init", "base_steps", "batch_size", "crop_frames", "widths", "layers", "attention", "learning_rate",
-    "warmup_steps", "ema_decay", "noise_mean", "noise_std", "seed",
+    "mode", "init", "base_steps", "batch_size", "crop_frames", "widths", "layers", "attention", "optimiser",
+    "learning_rate", "warmup_steps", "ema_decay", "noise_mean", "noise_std", "seed",
 }  # fmt: skip
 
 

@@ -142,6 +142,7 @@ class Diffusion(Section):
     widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution
     layers: PositiveInt = 1  # residual blocks at each resolution
     attention: bool = True  # self-attention at the lowest resolution
+    optimiser: Literal["muon", "adamw"] = "muon"  # muon: of the hidden weights; the others are AdamW's
     learning_rate: PositiveFloat = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 30
     ema_decay: Annotated[float, Field(gt=0, lt=1)] = 0.995

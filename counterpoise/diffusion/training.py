@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from counterpoise import CounterpoiseError
 from counterpoise.checkpoint import Checkpoint
-from counterpoise.diffusion import edm
+from counterpoise.diffusion import edm, optimiser
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.latents import Normaliser, Pool, reflect
 from counterpoise.params import Diffusion, Runtime
@@ -88,14 +88,16 @@ def train(
     network.to(device)
     crop = -(-params.crop_frames // network.frame_multiple) * network.frame_multiple
 
-    # Optimiser, schedule, average
-    optimiser = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, fused=True)
-    schedule = get_cosine_schedule_with_warmup(optimiser, params.warmup_steps, steps)
+    # Optimisers, schedules, average
+    optimisers = optimiser.build(network, params)
+    schedules = [get_cosine_schedule_with_warmup(each, params.warmup_steps, steps) for each in optimisers]
     ema = EMAModel(network.parameters(), decay=params.ema_decay, use_ema_warmup=True, power=3 / 4, foreach=True)
     generator = torch.Generator().manual_seed(params.seed)
 
     # Continue where a killed run stopped
-    parts = {"network": network, "optimiser": optimiser, "schedule": schedule, "ema": ema}
+    parts = {"network": network, "ema": ema}
+    for each, schedule in zip(optimisers, schedules):
+        parts |= {type(each).__name__: each, f"{type(each).__name__} schedule": schedule}
     losses: list[float] = []
     early: dict[str, Tensor] = {}
     best = Best(params.patience)
@@ -132,11 +134,11 @@ def train(
                 f"the diffusion loss is {loss.item()} at step {step}. Lower diffusion.learning_rate (now "
                 f"{params.learning_rate}) or raise diffusion.warmup_steps (now {params.warmup_steps}): `dvc repro`."
             )
-        optimiser.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        schedule.step()
+        for part in (*optimisers, *schedules):
+            part.step()
         ema.step(network.parameters())
         losses.append(loss.item())
         progress.update()

@@ -1,0 +1,107 @@
+"""Which weights which optimiser moves, on small networks of both kinds."""
+
+import copy
+
+import pytest
+import torch
+from torch.optim import AdamW
+
+from counterpoise.diffusion import networks, optimiser
+from counterpoise.params import Diffusion
+
+
+def settings(picture=True, **change):
+    widths = [8, 16] if picture else [32, 32]
+    return Diffusion(**{"steps": 1, "batch_size": 1, "crop_frames": 16, "widths": widths} | change)
+
+
+def network(picture):
+    return networks.build(settings(picture), 16, picture, seed=0, classes=3)
+
+
+def backward(net):
+    x = torch.randn(2, 16, net.frame_multiple, generator=torch.Generator().manual_seed(1))
+    net(x, torch.zeros(2), torch.tensor([0, 2])).square().mean().backward()
+
+
+def moved(net, steppers):
+    """The names of the parameters that one step of these changes."""
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    for each in steppers:
+        each.step()
+    return {name for name, value in net.named_parameters() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize("picture", [True, False])
+def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
+    net = network(picture)
+    muon, adamw = optimiser.build(net, settings(picture))
+    assert isinstance(muon, optimiser.Muon) and isinstance(adamw, AdamW)
+    backward(net)
+    by_muon = moved(net, [muon])
+    by_adamw = moved(net, [adamw])
+    assert not by_muon & by_adamw
+    assert by_muon and all(net.get_parameter(name).ndim > 1 for name in by_muon)
+    outer = {"unet.conv_in.weight", "unet.conv_out.weight", "unet.class_embedding.weight"}
+    outer = outer if picture else {"direct.weight", "gain.weight", "offset.weight"}
+    assert outer <= by_adamw
+    learned = {name for name, value in net.named_parameters() if value.grad is not None and value.grad.any()}
+    assert learned <= by_muon | by_adamw
+
+
+def test_a_step_is_orthogonal_and_as_large_as_adamws():
+    """Liu et al. 2025: an update's root mean square is 0.2 of the learning rate, which is AdamW's usual one."""
+    net = network(True)
+    muon, _ = optimiser.build(net, settings(learning_rate=1e-2))
+    weight = net.unet.mid_block.resnets[0].conv1.weight
+    before = weight.detach().clone()
+    weight.grad = 7 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
+    muon.step()
+    step = (weight.detach() - before).flatten(1) / 1e-2
+    assert step.square().mean().sqrt() == pytest.approx(0.2, rel=0.25)
+    spread = torch.linalg.svdvals(step)
+    assert spread.max() / spread.min() < 2.5
+
+
+def test_the_state_can_be_kept():
+    """Muon's momentum belongs to views of the weights, not to the weights."""
+    net, twin = network(True), network(True)
+    ours, theirs = optimiser.build(net, settings()), optimiser.build(twin, settings())
+    for _ in range(2):
+        net.zero_grad()
+        backward(net)
+        for each in ours:
+            each.step()
+    twin.load_state_dict(net.state_dict())
+    for each, other in zip(ours, theirs):
+        other.load_state_dict(copy.deepcopy(each.state_dict()))
+    for pair in ((net, ours), (twin, theirs)):
+        pair[0].zero_grad()
+        backward(pair[0])
+        for each in pair[1]:
+            each.step()
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), twin.parameters()))
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 150), (150, 24), (1, 9)])
+def test_an_orthogonal_matrix_has_the_directions_of_the_first(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 1e-4  # its size does not matter
+    u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+    found = u.T @ optimiser.orthogonal(matrix) @ v.T
+    big = s > 0.05 * s.max()  # smaller ones are brought up less far
+    assert ((found.diagonal() > 0.6) & (found.diagonal() < 1.25))[big].all()
+    assert (found - found.diagonal().diag()).abs().max() < 1e-3
+
+
+def test_no_gradient_is_no_step():
+    assert not optimiser.orthogonal(torch.zeros(3, 5)).any()
+    net = network(True)
+    assert not moved(net, optimiser.build(net, settings()))
+
+
+def test_adamw_alone():
+    net = network(True)
+    (only,) = optimiser.build(net, settings(optimiser="adamw"))
+    assert isinstance(only, AdamW)
+    backward(net)
+    assert {"unet.conv_in.weight", "unet.mid_block.resnets.0.conv1.weight"} <= moved(net, [only])
