@@ -29,7 +29,7 @@ import yaml
 
 from benchmarks.transfer import read
 from counterpoise import (
-    audio, catalog, checkpoint, classic, codecs, encoding, judging, params, quality, runtime, variations,
+    altered, audio, catalog, checkpoint, classic, codecs, encoding, judging, params, quality, runtime, variations,
 )  # fmt: skip
 from counterpoise.classifiers import audioset
 from counterpoise.classifiers.embedder import Embedder
@@ -40,7 +40,7 @@ from counterpoise.latents import Normaliser, Packed, Pool, Shelf
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on
-    "mode", "init", "base_steps", "batch_size", "crop_frames", "widths", "layers", "attention", "optimiser",
+    "mode", "init", "base_steps", "altered", "batch_size", "crop_frames", "widths", "layers", "attention", "optimiser",
     "learning_rate", "warmup_steps", "ema_decay", "noise_mean", "noise_std", "seed",
 }  # fmt: skip
 
@@ -76,8 +76,16 @@ class Bench:
         return self.work / "latents" / f"{label}.safetensors"
 
     def pool(self, labels: list[str]) -> Pool:
+        return Pool(self.parts(labels))
+
+    def parts(self, labels: list[str]) -> list[tuple[Packed, range]]:
         packed = [Packed(self.latents(label)) for label in labels]
-        return Pool([(part, range(len(part))) for part in packed])
+        return [(part, range(len(part))) for part in packed]
+
+    def learned(self, labels: list[str]) -> Pool:
+        """The clips of these classes, and what `diffusion.altered` puts beside them."""
+        names = hashlib.sha256(f"{labels} {self.p.diffusion.altered}".encode()).hexdigest()[:12]
+        return altered.pool(self.parts(labels), self.p.diffusion, self.p.codec, self.device, self.work / names)
 
     def embed_files(self, table: pd.DataFrame) -> np.ndarray:
         return self.embed([audio.read(path, RATE, 1) for path in table.path])
@@ -117,8 +125,8 @@ class Bench:
     def model(self, label: str) -> Model:
         """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
         d = self.p.diffusion
-        own, everything, picture = self.pool([label]), self.pool(self.labels), self.p.codec.name == "mel"
-        steps, index = d.budget(len(own)), self.labels.index(label)
+        own, everything, picture = self.learned([label]), self.learned(self.labels), self.p.codec.name == "mel"
+        steps, index = d.budget(len(self.pool([label]))), self.labels.index(label)
         if d.mode == "per_class" and d.init == "scratch":
             begun = Model.fresh(own, d, picture)
             folder = self.trained(label, begun.network, own, begun.normaliser, steps)

@@ -110,13 +110,17 @@ class Pool:
     """The training clips of one class or of several, and nothing of the others: `pool[i]` is clip i's `[C, frames]`.
 
     Args:
-        parts: for each class its packed file and the rows that may be read.
+        parts: packed files, and the rows of each that may be read.
+        classes: of each part; by default every part is a class of its own.
     """
 
-    def __init__(self, parts: Sequence[tuple[Packed, Sequence[int]]]) -> None:
+    def __init__(
+        self, parts: Sequence[tuple[Packed, Sequence[int]]], classes: Sequence[int] | None = None
+    ) -> None:
         self.channels = parts[0][0].channels
         self._clips = [(packed, row) for packed, rows in parts for row in rows]
-        self.labels = [label for label, (_, rows) in enumerate(parts) for _ in rows]  # the class of each clip
+        classes = range(len(parts)) if classes is None else classes
+        self.labels = [label for label, (_, rows) in zip(classes, parts, strict=True) for _ in rows]  # of each clip
         self.clip_ids = [packed.clips.clip_id.iloc[row] for packed, row in self._clips]
 
     def __len__(self) -> int:

@@ -137,6 +137,7 @@ class Diffusion(Section):
     check_every: Annotated[int, Field(ge=0)] = 0  # steps between rehearsals with the sampler that generates; 0: none
     check_clips: Annotated[int, Field(ge=4)] = 12  # variations in a rehearsal
     patience: PositiveInt = 2  # rehearsals without a better one that end a class's training
+    altered: Annotated[int, Field(ge=0, le=16)] = 0  # classical variations of each clip that are learned beside it
     batch_size: PositiveInt
     crop_frames: PositiveInt  # latent frames in a training crop
     widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution

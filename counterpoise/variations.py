@@ -11,15 +11,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from counterpoise import balance, catalog, classic
+from counterpoise import altered, balance, catalog, classic
 from counterpoise.codecs import Codec
 from counterpoise.diffusion import sampling
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Shelf, reflect
+from counterpoise.latents import Shelf
 from counterpoise.params import Generate, Runtime
 from counterpoise.runtime import seed_for
-
-MARGIN = 16  # latent frames beyond the end of a clip, so that neither codec nor stretch meets its edge
 
 
 def share_out(training: pd.DataFrame, label: str, amount: int, generate: Generate) -> dict[str, int]:
@@ -141,21 +139,5 @@ def _source(shelf: Shelf, codec: Codec, row: NamedTuple) -> Tensor:
         case "blend" if row.other_clip_id:  # a class with a single clip has no other
             return sampling.blend(root, shelf[row.other_clip_id], row.seed)
         case "altered":
-            return alter(root, codec, row.seed)
+            return altered.alter(root, codec, row.seed)
     return root
-
-
-def alter(latent: Tensor, codec: Codec, seed: int) -> Tensor:
-    """The latent of a clip's classical variation, which is made of the sound that the codec gives back.
-
-    Args:
-        latent: `[C, T]`.
-        seed: of :func:`classic.augment`.
-
-    Returns:
-        `[C, T]` on the CPU.
-    """
-    frames = latent.shape[1]
-    sound = codec.decode(reflect(latent, frames + MARGIN)[None])[0].cpu().numpy()
-    varied = classic.augment(sound, codec.sample_rate, seed)
-    return codec.encode(torch.from_numpy(varied)[None])[0, :, :frames].cpu()

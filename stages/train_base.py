@@ -4,7 +4,7 @@ import json
 
 from dvclive import Live
 
-from counterpoise import catalog, checkpoint, params, runtime, splits
+from counterpoise import altered, catalog, checkpoint, params, runtime, splits
 from counterpoise.diffusion import networks, training
 from counterpoise.latents import Normaliser, Packed, Pool
 from stages import BASE, LATENTS, nothing, prune, run, working
@@ -24,12 +24,12 @@ def main() -> None:
         partition = splits.partition(packed.clips, p.split, p.data)
         splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
         parts.append((packed, [row for row, part in enumerate(partition) if part == "train"]))
-    pool = Pool(parts)
+    clip_ids = Pool(parts).clip_ids
 
     # Train
     key = checkpoint.key(
         stage="train_base", latents=[catalog.sha256(LATENTS / f"{label}.safetensors") for label in p.classes],
-        seen=pool.clip_ids, diffusion=p.diffusion, runtime=p.runtime,
+        seen=clip_ids, diffusion=p.diffusion, codec=p.codec, runtime=p.runtime,
     )
     live = Live(str(BASE / "curve"), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
 
@@ -39,6 +39,7 @@ def main() -> None:
         live.make_summary()
 
     with working(BASE, key) as folder, live:
+        pool = altered.pool(parts, p.diffusion, p.codec, device, folder)
         normaliser = Normaliser.fit(pool)
         network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(p.classes))
         trained = training.train(
@@ -51,7 +52,7 @@ def main() -> None:
         network.load_state_dict(trained.early)
         networks.save(network, BASE / "early")
         normaliser.save(BASE / "normaliser.safetensors")
-        seen = {"labels": list(p.classes), "clip_ids": pool.clip_ids}
+        seen = {"labels": list(p.classes), "clip_ids": clip_ids}
         (BASE / "seen.json").write_text(json.dumps(seen, indent=1) + "\n")
 
 

@@ -4,7 +4,7 @@ import json
 
 from dvclive import Live
 
-from counterpoise import catalog, checkpoint, params, rehearsal, runtime, splits
+from counterpoise import altered, catalog, checkpoint, params, rehearsal, runtime, splits
 from counterpoise.diffusion import training
 from counterpoise.diffusion.model import Model
 from counterpoise.latents import Normaliser, Packed, Pool
@@ -20,7 +20,8 @@ def main(label: str) -> None:
     packed = Packed(source)
     partition = splits.partition(packed.clips, p.split, p.data)
     splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
-    pool = Pool([(packed, [row for row, part in enumerate(partition) if part == "train"])])
+    rows = [row for row, part in enumerate(partition) if part == "train"]
+    pool = Pool([(packed, rows)])
 
     # A network of its own, or this class's part of the base
     steps = d.budget(len(pool)) if d.mode == "per_class" else 0
@@ -47,12 +48,13 @@ def main(label: str) -> None:
 
     with working(out, key) as folder, live:
         if steps:
+            learned = altered.pool([(packed, rows)], d, p.codec, device, folder)
             rehearsed = rehearsal.begin(
                 model, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
                 report, folder,
             )
             trained = training.train(
-                model.network, pool, model.normaliser, steps, d, p.runtime, device,
+                model.network, learned, model.normaliser, steps, d, p.runtime, device,
                 checkpoint.Checkpoint(folder / "state.pt"), lambda at, loss: report(at, loss=loss), label, rehearsed,
             )
             model = model.with_weak(trained.early)

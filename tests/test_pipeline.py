@@ -149,6 +149,7 @@ def test_every_arm_has_its_table_and_its_place_in_the_answer(repo):
 
 def test_rehearsals_stop_a_training_and_leave_something_to_hear(repo):
     change(repo, {"diffusion": {"steps": 6, "check_every": 2, "check_clips": 4, "init": "shared", "base_steps": 3}})
+    change(repo, {"diffusion": {"altered": 1}})
     change(repo, {"generate": {"guidance": 1.5, "start": "altered"}})
     sh("dvc", "repro", "generate@pant", at=repo)
     folder = repo / "models/diffusion/pant"
@@ -156,6 +157,9 @@ def test_rehearsals_stop_a_training_and_leave_something_to_hear(repo):
     curve = pd.read_csv(repo / "plots/diffusion/pant/plots/metrics/kad.tsv", sep="\t")
     assert curve.step.tolist()[0] == 2 and len(curve) <= 3
     assert set(pd.read_csv(repo / "data/synthetic/pant/lineage.csv").start) == {"altered"}
+    for seen in ("models/base/seen.json", "models/diffusion/pant/seen.json"):
+        heard = json.loads((repo / seen).read_text())["clip_ids"]
+        assert heard and len(heard) == len(set(heard))  # clips, however often they were altered
 
 
 def test_a_changed_clip_retrains_its_own_class_only(repo):

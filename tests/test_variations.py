@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import catalog, classic, variations
+from counterpoise import altered, catalog, classic, variations
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.model import Model
 from counterpoise.latents import Normaliser, Packed, Shelf, Writer, reflect
@@ -136,14 +136,14 @@ def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, 
     plain = make(model, rows.assign(start="own"), shelf, strength=0.01)
     assert not any(np.allclose(made[clip_id], plain[clip_id], atol=1e-3) for clip_id in made)
     latent = shelf[rows.root_clip_id[0]]
-    longer = reflect(latent, latent.shape[1] + variations.MARGIN)
+    longer = reflect(latent, latent.shape[1] + altered.MARGIN)
     sound = classic.augment(Half().decode(longer[None])[0].numpy(), Half.sample_rate, 5)
-    assert np.array_equal(variations.alter(latent, Half(), 5)[3], sound[0, ::4][: latent.shape[1]])
+    assert np.array_equal(altered.alter(latent, Half(), 5)[3], sound[0, ::4][: latent.shape[1]])
 
 
 def test_every_variation_alters_its_start_in_its_own_way(training, shelf, model, monkeypatch):
     rows, seeds = lineage(training, 5, start="altered"), []
-    monkeypatch.setattr(variations, "alter", lambda latent, codec, seed: (seeds.append(seed), latent)[1])
+    monkeypatch.setattr(altered, "alter", lambda latent, codec, seed: (seeds.append(seed), latent)[1])
     make(model, rows, shelf, start="altered")
     assert sorted(seeds) == sorted(rows.seed) and len(set(seeds)) == 5
 

@@ -1,0 +1,86 @@
+"""Classical variations as latents, with a codec that only folds samples."""
+
+import pandas as pd
+import pytest
+import torch
+
+from counterpoise import altered
+from counterpoise.latents import Packed, Writer
+from counterpoise.params import Codec, Diffusion
+
+CPU, FRAMES = torch.device("cpu"), [40, 7, 25]
+
+
+class Folding:
+    """Four samples a frame."""
+
+    sample_rate, hop, latent_channels = 1000, 4, 4
+
+    def encode(self, wave):
+        return wave[:, 0].unflatten(1, (-1, self.hop)).transpose(1, 2)
+
+    def decode(self, latent):
+        return latent.transpose(1, 2).flatten(1)[:, None]
+
+
+def pack(path, label):
+    clips = pd.DataFrame({"clip_id": [f"{label}{i}" for i in range(3)], "label": label, "source_id": "s", "fold": 1,
+                          "seconds": 0.1, "frames": FRAMES})  # fmt: skip
+    writer, generator = Writer(path, clips, 4), torch.Generator().manual_seed(len(label))
+    for row, frames in enumerate(FRAMES):
+        writer.put(row, torch.randn(4, frames, generator=generator) / 9)
+    writer.close()
+    return Packed(path)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    return [(pack(tmp_path / f"{label}.safetensors", label), rows) for label, rows in (("bark", [2, 0]), ("howl", [1]))]
+
+
+def settings(count):
+    return Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], altered=count)
+
+
+@pytest.fixture
+def folding(monkeypatch):
+    built = []
+    monkeypatch.setattr(altered.codecs, "build", lambda codec, device: built.append(codec) or Folding())
+    return built
+
+
+def test_none_are_made_unless_asked_for(parts, tmp_path, folding):
+    pool = altered.pool(parts, settings(0), Codec(name="mel"), CPU, tmp_path / "work")
+    assert pool.clip_ids == ["bark2", "bark0", "howl1"] and not folding and not (tmp_path / "work").exists()
+
+
+def test_every_clip_has_variations_of_its_class_and_length(parts, tmp_path, folding):
+    pool = altered.pool(parts, settings(2), Codec(name="mel"), CPU, tmp_path / "work")
+    assert pool.clip_ids == ["bark2", "bark0", "howl1", "bark2", "bark2", "bark0", "bark0", "howl1", "howl1"]
+    assert pool.labels == [0, 0, 1, 0, 0, 0, 0, 1, 1]
+    assert [pool[i].shape[1] for i in range(9)] == [25, 40, 7, 25, 25, 40, 40, 7, 7]
+    for i, j in ((0, 3), (0, 4), (3, 4), (1, 5), (5, 6), (2, 7), (7, 8)):
+        assert not torch.allclose(pool[i], pool[j], atol=1e-2)
+
+
+def test_variations_depend_on_the_clip_and_the_seed_alone(parts, tmp_path, folding):
+    def of(parts, name, **change):
+        params = settings(1).model_copy(update=change)
+        pool = altered.pool(parts, params, Codec(name="mel"), CPU, tmp_path / name)
+        return dict(zip(pool.clip_ids, [pool[i] for i in range(len(pool))]))  # the variations come last
+
+    everything, alone, other = of(parts, "a"), of([(parts[0][0], [0])], "b"), of(parts, "c", seed=1)
+    assert torch.equal(everything["bark0"], alone["bark0"])
+    assert not torch.equal(everything["bark0"], other["bark0"])
+
+
+def test_those_of_an_interrupted_run_are_used_again(parts, tmp_path, folding, monkeypatch):
+    first = altered.pool(parts, settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    monkeypatch.setattr(altered, "alter", None)
+    again = altered.pool(parts, settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    assert all(torch.equal(first[i], again[i]) for i in range(len(first)))
+
+
+def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
+    pool = altered.pool([parts[0], (parts[1][0], [])], settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    assert set(pool.labels) == {0}
