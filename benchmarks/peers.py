@@ -137,7 +137,7 @@ class Timed(Bench):
 
     def base(self, minutes: float) -> tuple[networks.Denoiser, Normaliser, dict[str, float]]:
         """One class-conditioned network of all classes' clips, from this run or an earlier one."""
-        d, everything = self.p.diffusion, self.pool(self.labels)
+        d, everything = self.p.diffusion, self.learned(self.labels)
         learned = d.model_dump(include=LEARNED)
         folder = self.work / "peers" / f"base-{key(minutes, self.p.runtime, learned, everything.clip_ids)}"
         normaliser = Normaliser.fit(everything)
@@ -150,7 +150,7 @@ class Timed(Bench):
 
     def ours(self, label: str, init: str, minutes: float, base_minutes: float) -> Made:
         """Train a denoiser of the class and vary its clips, as the pipeline does."""
-        d, own = self.p.diffusion, self.pool([label])
+        d, own = self.p.diffusion, self.learned([label])
         if init == "scratch":
             normaliser = Normaliser.fit(own)
             network = networks.build(d, own.channels, True, d.seed)

@@ -84,7 +84,7 @@ class Bench:
 
     def learned(self, labels: list[str]) -> Pool:
         """The clips of these classes, and what `diffusion.altered` puts beside them."""
-        names = hashlib.sha256(f"{labels} {self.p.diffusion.altered}".encode()).hexdigest()[:12]
+        names = hashlib.sha256(f"{labels} {self.p.diffusion.altered} {self.p.diffusion.seed}".encode()).hexdigest()[:12]
         return altered.pool(self.parts(labels), self.p.diffusion, self.p.codec, self.device, self.work / names)
 
     def embed_files(self, table: pd.DataFrame) -> np.ndarray:
@@ -125,13 +125,14 @@ class Bench:
     def model(self, label: str) -> Model:
         """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
         d = self.p.diffusion
-        own, everything, picture = self.learned([label]), self.learned(self.labels), self.p.codec.name == "mel"
+        own, picture = self.learned([label]), self.p.codec.name == "mel"
         steps, index = d.budget(len(self.pool([label]))), self.labels.index(label)
         if d.mode == "per_class" and d.init == "scratch":
             begun = Model.fresh(own, d, picture)
             folder = self.trained(label, begun.network, own, begun.normaliser, steps)
             begun.weak = networks.load(folder / "early")
         else:
+            everything = self.learned(self.labels)
             normaliser = Normaliser.fit(everything)
             fresh = networks.build(d, own.channels, picture, d.seed, len(self.labels))
             folder = self.trained("base", fresh, everything, normaliser, d.base_steps)

@@ -24,12 +24,11 @@ def main() -> None:
         partition = splits.partition(packed.clips, p.split, p.data)
         splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
         parts.append((packed, [row for row, part in enumerate(partition) if part == "train"]))
-    clip_ids = Pool(parts).clip_ids
 
     # Train
     key = checkpoint.key(
         stage="train_base", latents=[catalog.sha256(LATENTS / f"{label}.safetensors") for label in p.classes],
-        seen=clip_ids, diffusion=p.diffusion, codec=p.codec, runtime=p.runtime,
+        seen=Pool(parts).clip_ids, diffusion=p.diffusion, codec=p.codec, runtime=p.runtime,
     )
     live = Live(str(BASE / "curve"), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
 
@@ -52,7 +51,7 @@ def main() -> None:
         network.load_state_dict(trained.early)
         networks.save(network, BASE / "early")
         normaliser.save(BASE / "normaliser.safetensors")
-        seen = {"labels": list(p.classes), "clip_ids": clip_ids}
+        seen = {"labels": list(p.classes), "clip_ids": list(dict.fromkeys(pool.clip_ids))}
         (BASE / "seen.json").write_text(json.dumps(seen, indent=1) + "\n")
 
 

@@ -21,16 +21,14 @@ def main(label: str) -> None:
     partition = splits.partition(packed.clips, p.split, p.data)
     splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
     rows = [row for row, part in enumerate(partition) if part == "train"]
-    pool = Pool([(packed, rows)])
+    seen = Pool([(packed, rows)]).clip_ids
 
     # A network of its own, or this class's part of the base
-    steps = d.budget(len(pool)) if d.mode == "per_class" else 0
-    if steps and d.init == "scratch":
-        model, seen = Model.fresh(pool, d, p.codec.name == "mel"), pool.clip_ids
-    else:
+    steps = d.budget(len(rows)) if d.mode == "per_class" else 0
+    alone = d.mode == "per_class" and d.init == "scratch"
+    if not alone:
         base = json.loads((BASE / "seen.json").read_text())
-        normaliser, seen = Normaliser.load(BASE / "normaliser.safetensors"), base["clip_ids"]
-        model = Model.of_base(BASE, normaliser, base["labels"].index(label), tuned=steps > 0)
+        seen = base["clip_ids"]
 
     # Train, and listen on the way
     key = checkpoint.key(
@@ -47,8 +45,14 @@ def main(label: str) -> None:
         live.make_summary()
 
     with working(out, key) as folder, live:
-        if steps:
-            learned = altered.pool([(packed, rows)], d, p.codec, device, folder)
+        learned = altered.pool([(packed, rows)], d, p.codec, device, folder) if steps else None
+        if alone:
+            model = Model.fresh(learned, d, p.codec.name == "mel")
+        else:
+            normaliser = Normaliser.load(BASE / "normaliser.safetensors")
+            model = Model.of_base(BASE, normaliser, base["labels"].index(label), tuned=steps > 0)
+        if learned:
+            seen = dict.fromkeys([*seen, *learned.clip_ids])
             rehearsed = rehearsal.begin(
                 model, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
                 report, folder,
@@ -60,11 +64,11 @@ def main(label: str) -> None:
             model = model.with_weak(trained.early)
             if rehearsed:
                 rehearsed.finish(out)
-            print(f"{label}: {trained.steps} steps on {len(pool)} clips, loss {trained.loss:.3f}")
+            print(f"{label}: {trained.steps} steps on {len(rows)} clips, loss {trained.loss:.3f}")
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
         model.save(out)
-        (out / "seen.json").write_text(json.dumps({"label": label, "clip_ids": seen}, indent=1) + "\n")
+        (out / "seen.json").write_text(json.dumps({"label": label, "clip_ids": list(seen)}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Worker: audio-diffusion-pytorch on waveforms, its `DiffusionModel` with `UNetV0`, v-diffusion and its sampler.
 
 The network is the README's with fewer and narrower layers, so that minutes on a CPU are some hundred steps. The package
-has neither a trainer nor an EMA: the optimiser and the EMA are those that our own denoiser has.
+has neither a trainer nor an EMA: it has the EMA that our own denoiser has, and AdamW.
 """
 
 import math

@@ -11,16 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from counterpoise.diffusion.networks import Denoiser, LatentUNet1D
 from counterpoise.params import Diffusion
-
-# Layers between data and hidden channels, by their names in diffusers' networks and ours: AdamW's, like embeddings.
-OUTER = {"conv_in", "conv_out", "direct", "gain"}
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of the iteration (Jordan et al.)
 ITERATIONS = 5
 
 
-def build(network: nn.Module, params: Diffusion) -> list[Optimizer]:
+def build(network: Denoiser, params: Diffusion) -> list[Optimizer]:
     """One optimiser, or two that share out a network's parameters; all step after each backward pass.
 
     Args:
@@ -29,14 +27,23 @@ def build(network: nn.Module, params: Diffusion) -> list[Optimizer]:
     """
     if params.optimiser == "adamw":
         return [AdamW(network.parameters(), lr=params.learning_rate, fused=True)]
+    outer = {id(parameter) for layer in _outer(network) for parameter in layer.parameters()}
     hidden = [
         layer.weight
-        for path, layer in network.named_modules()
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)) and not OUTER & set(path.split("."))
+        for layer in network.modules()
+        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)) and id(layer.weight) not in outer
     ]
     chosen = set(map(id, hidden))
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     return [Muon(hidden, params.learning_rate), AdamW(others, lr=params.learning_rate, fused=True)]
+
+
+def _outer(network: Denoiser) -> list[nn.Module]:
+    """Between data and hidden channels: AdamW's, like embeddings."""
+    if isinstance(network, LatentUNet1D):
+        first, last = network.unet.down_blocks[0].resnets[0], network.unet.up_blocks[-1].resnets[-1]
+        return [network.direct, network.gain, first, last]
+    return [network.unet.conv_in, network.unet.conv_out]
 
 
 class Muon(Optimizer):
@@ -74,7 +81,7 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """U Vᵀ of a matrix U S Vᵀ, `[rows, columns]`, nearly: singular values come out between 0.7 and 1.2.
+    """Nearly U Vᵀ of a matrix U S Vᵀ, `[rows, columns]`: all but tiny singular values come out between 0.7 and 1.2.
 
     Newton-Schulz as in Muon's description. Every iterate is a polynomial of one small symmetric matrix, times the first
     iterate, so that only small matrices are multiplied again and again.
