@@ -102,35 +102,46 @@ class Made:
         return made
 
 
+def train_for(
+    minutes: float,
+    name: str,
+    network: networks.Denoiser,
+    pool: Pool,
+    normaliser: Normaliser,
+    p: params.Params,
+    device: torch.device,
+) -> tuple[training.Trained, dict[str, float]]:
+    """Train a network in place, for as many steps as 30 of them on a copy promise to fit.
+
+    Returns:
+        What a training leaves, and the minutes, steps, last loss and parameters that it took.
+    """
+    settings = p.diffusion.model_copy(update={"checkpoint_every": sys.maxsize})
+
+    def run(network: networks.Denoiser, steps: int, report: Callable[[int, float], None]) -> training.Trained:
+        with tempfile.TemporaryDirectory() as nowhere:
+            state = Checkpoint(Path(nowhere) / "none")
+            return training.train(network, pool, normaliser, steps, settings, p.runtime, device, state, report, name)
+
+    moments: list[float] = []
+    run(copy.deepcopy(network), 30, lambda step, loss: moments.append(time.perf_counter()))
+    per_step = (moments[-1] - moments[0]) / 20
+    start, steps = time.perf_counter(), max(10, round(60 * minutes / per_step))
+    trained = run(network, steps, lambda step, loss: None)
+    return trained, {
+        "minutes": (time.perf_counter() - start) / 60, "steps": steps, "loss": trained.loss,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }  # fmt: skip
+
+
 class Timed(Bench):
     """A bench whose denoisers, ours and theirs, train for minutes rather than for steps."""
 
     def train(
         self, name: str, network: networks.Denoiser, pool: Pool, normaliser: Normaliser, minutes: float
     ) -> tuple[dict[str, float], networks.Denoiser]:
-        """Train in place, for as many steps as 30 of them on a copy promise to fit.
-
-        Returns:
-            What it took, and the network as it was early in the training.
-        """
-        settings = self.p.diffusion.model_copy(update={"checkpoint_every": sys.maxsize})
-
-        def run(network: networks.Denoiser, steps: int, report: Callable[[int, float], None]) -> training.Trained:
-            with tempfile.TemporaryDirectory() as nowhere:
-                return training.train(
-                    network, pool, normaliser, steps, settings, self.p.runtime, self.device,
-                    Checkpoint(Path(nowhere) / "none"), report, name,
-                )  # fmt: skip
-
-        moments: list[float] = []
-        run(copy.deepcopy(network), 30, lambda step, loss: moments.append(time.perf_counter()))
-        per_step = (moments[-1] - moments[0]) / 20
-        start, steps = time.perf_counter(), max(10, round(60 * minutes / per_step))
-        trained = run(network, steps, lambda step, loss: None)
-        took = {
-            "minutes": (time.perf_counter() - start) / 60, "steps": steps, "loss": trained.loss,
-            "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        }  # fmt: skip
+        """Train in place; what it took, and the network as it was early in the training."""
+        trained, took = train_for(minutes, name, network, pool, normaliser, self.p, self.device)
         weak = copy.deepcopy(network)
         weak.load_state_dict(trained.early)
         return took, weak

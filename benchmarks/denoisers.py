@@ -1,0 +1,97 @@
+"""Which denoiser learns most in the same time? Its loss on recordings that it has not heard says so with little luck.
+
+    python -m benchmarks.denoisers FOLDER [--folds 1 2] [--seconds 200] [--work DIR]
+                                   [--set runtime.threads=1 …] [--try diffusion.optimiser=adamw diffusion.layers=2 …]
+
+FOLDER has the layout of UrbanSound8K. Each entrant is one class-conditioned network that learns the first fold's clips of
+all classes for the same time, with the parameters of params.yaml, the changes of `--set` and its own (`a=1,b=2`; the
+first entrant has none). Columns: EDM's weighted loss, which is 1 for a network that has learned nothing, on whole clips
+of the second fold at four noise levels and in the mean; then the mean on clips of the first fold. Where the two means
+part, a network has begun to memorise.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+
+from benchmarks.peers import train_for
+from benchmarks.transfer import read
+from benchmarks.variations import changed
+from counterpoise import altered, codecs, encoding, params, runtime
+from counterpoise.diffusion import edm, networks
+from counterpoise.latents import Normaliser, Packed, Pool, reflect
+
+SIGMAS = (0.3, 1.0, 2.0, 5.0)
+CLIPS = 75  # of each fold that are listened to
+
+
+@torch.inference_mode()
+def losses(
+    network: networks.Denoiser, pool: Pool, normaliser: Normaliser, p: params.Params, device: torch.device
+) -> list[float]:
+    """Mean loss at each of SIGMAS, on clips from all over the pool."""
+    generator, multiple = torch.Generator().manual_seed(0), network.frame_multiple
+    found = []
+    for value in SIGMAS:
+        for index in range(0, len(pool), max(1, len(pool) // CLIPS)):
+            latent = pool[index]
+            y = normaliser(reflect(latent, -(-latent.shape[1] // multiple) * multiple)[None])
+            sigma = torch.full((1,), value)
+            x = y + value * torch.randn(y.shape, generator=generator)
+            inputs = [part.to(device) for part in edm.network_input(x, sigma, normaliser.sigma_data)]
+            with runtime.autocast(p.runtime, device, amx=True):
+                output = network(*inputs, torch.tensor([pool.labels[index]], device=device)).float().cpu()
+            found.append((output - edm.network_target(y, x, sigma, normaliser.sigma_data)).square().mean().item())
+    return np.reshape(found, (len(SIGMAS), -1)).mean(axis=1).tolist()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--folds", nargs=2, type=int, default=[1, 2])
+    parser.add_argument("--seconds", type=float, default=200)
+    parser.add_argument("--work", type=Path, default=Path("/tmp/counterpoise-denoisers"))
+    parser.add_argument("--set", nargs="+", default=[], dest="changes")
+    parser.add_argument("--try", nargs="+", default=["diffusion.optimiser=adamw"], dest="entrants")
+    arguments = parser.parse_args()
+
+    text = Path("params.yaml").read_text()
+    p = params.Params.model_validate(changed(yaml.safe_load(text), arguments.changes))
+    device = runtime.setup(p.runtime)
+    codec = codecs.build(p.codec, device)
+    examples, fold, labels = read(arguments.folder, arguments.folds)
+    examples["fold"], examples["seconds"] = fold, [soundfile.info(path).duration for path in examples.path]
+    parts = {}
+    for number in arguments.folds:
+        parts[number] = []
+        for label in labels:
+            clips = examples[(examples.fold == number) & (examples.label == label)]
+            path = arguments.work / str(number) / f"{label}.safetensors"
+            if not path.exists():
+                encoding.encode(codec, clips, path, p.codec.batch_size)
+            packed = Packed(path)
+            parts[number].append((packed, range(len(packed))))
+    heard, unheard = (Pool(parts[number]) for number in arguments.folds)
+
+    print(f"{'entrant':40}  steps  parameters  " + "  ".join(f"σ {s:g}".rjust(6) for s in SIGMAS) + "    mean   heard")
+    for entrant in ["", *arguments.entrants]:
+        own = [change for change in entrant.split(",") if change]
+        p = params.Params.model_validate(changed(yaml.safe_load(text), [*arguments.changes, *own]))
+        folder = arguments.work / f"altered-{p.diffusion.altered}"
+        pool = altered.pool(parts[arguments.folds[0]], p.diffusion, p.codec, device, folder)
+        normaliser = Normaliser.fit(pool)
+        network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(labels))
+        _, took = train_for(arguments.seconds / 60, "base", network, pool, normaliser, p, device)
+        of_unheard, of_heard = (losses(network, each, normaliser, p, device) for each in (unheard, heard))
+        print(
+            f"{entrant or 'params.yaml, --set':40}  {took['steps']:5}  {took['parameters']:10}  "
+            + "  ".join(f"{loss:6.4f}" for loss in [*of_unheard, np.mean(of_unheard), np.mean(of_heard)]), flush=True,
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
