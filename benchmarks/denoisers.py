@@ -77,7 +77,7 @@ def main() -> None:
             parts[number].append((packed, range(len(packed))))
     heard, unheard = (Pool(parts[number]) for number in arguments.folds)
 
-    print(f"{'entrant':40}  steps  parameters  " + "  ".join(f"σ {s:g}".rjust(6) for s in SIGMAS) + "    mean   heard")
+    print(f"{'entrant':40}  minutes  steps  parameters  " + "  ".join(f"σ {s:g}".rjust(6) for s in SIGMAS) + "    mean   heard")
     for entrant in ["", *arguments.entrants]:
         own = [change for change in entrant.split(",") if change]
         p = params.Params.model_validate(changed(yaml.safe_load(text), [*arguments.changes, *own]))
@@ -88,7 +88,7 @@ def main() -> None:
         _, took = train_for(arguments.seconds / 60, "base", network, pool, normaliser, p, device)
         of_unheard, of_heard = (losses(network, each, normaliser, p, device) for each in (unheard, heard))
         print(
-            f"{entrant or 'params.yaml, --set':40}  {took['steps']:5}  {took['parameters']:10}  "
+            f"{entrant or 'params.yaml, --set':40}  {took['minutes']:7.2f}  {took['steps']:5}  {took['parameters']:10}  "
             + "  ".join(f"{loss:6.4f}" for loss in [*of_unheard, np.mean(of_unheard), np.mean(of_heard)]), flush=True,
         )  # fmt: skip
 
