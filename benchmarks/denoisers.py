@@ -4,13 +4,14 @@
                                    [--set runtime.threads=1 …] [--try diffusion.optimiser=adamw diffusion.layers=2 …]
 
 FOLDER has the layout of UrbanSound8K. Each entrant is one class-conditioned network that learns the first fold's clips of
-all classes for the same time, with the parameters of params.yaml, the changes of `--set` and its own (`a=1,b=2`; the
+all classes for the same time, with the parameters of params.yaml, the changes of `--set` and its own (`a=1;b=2`; the
 first entrant has none). Columns: EDM's weighted loss, which is 1 for a network that has learned nothing, on whole clips
 of the second fold at four noise levels and in the mean; then the mean on clips of the first fold. Where the two means
 part, a network has begun to memorise.
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -65,23 +66,26 @@ def main() -> None:
     codec = codecs.build(p.codec, device)
     examples, fold, labels = read(arguments.folder, arguments.folds)
     examples["fold"], examples["seconds"] = fold, [soundfile.info(path).duration for path in examples.path]
+    made_of = f"{p.codec!r} {arguments.folder.resolve()}"
+    work = arguments.work / hashlib.sha256(made_of.encode()).hexdigest()[:12]
     parts = {}
     for number in arguments.folds:
         parts[number] = []
         for label in labels:
             clips = examples[(examples.fold == number) & (examples.label == label)]
-            path = arguments.work / str(number) / f"{label}.safetensors"
+            path = work / str(number) / f"{label}.safetensors"
             if not path.exists():
                 encoding.encode(codec, clips, path, p.codec.batch_size)
             packed = Packed(path)
             parts[number].append((packed, range(len(packed))))
     heard, unheard = (Pool(parts[number]) for number in arguments.folds)
 
-    print(f"{'entrant':40}  minutes  steps  parameters  " + "  ".join(f"σ {s:g}".rjust(6) for s in SIGMAS) + "    mean   heard")
+    columns = "  ".join(f"σ {sigma:g}".rjust(6) for sigma in SIGMAS)
+    print(f"{'entrant':40}  minutes  steps  parameters  {columns}    mean   heard")
     for entrant in ["", *arguments.entrants]:
-        own = [change for change in entrant.split(",") if change]
+        own = [change for change in entrant.split(";") if change]
         p = params.Params.model_validate(changed(yaml.safe_load(text), [*arguments.changes, *own]))
-        folder = arguments.work / f"altered-{p.diffusion.altered}"
+        folder = work / f"altered-{arguments.folds[0]}-{p.diffusion.altered}-{p.diffusion.seed}"
         pool = altered.pool(parts[arguments.folds[0]], p.diffusion, p.codec, device, folder)
         normaliser = Normaliser.fit(pool)
         network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(labels))
