@@ -18,21 +18,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from counterpoise import codecs, params
+from counterpoise import codecs
+from counterpoise.codecs import encodec
 from counterpoise.codecs import encodec
 
 NAMES = ("mel", "encodec_24khz", "encodec_48khz")
 CLIP_SECONDS = 4
 
 
-def build(name: str) -> codecs.Codec:
+def build(name: str) -> Codec:
     """The codec with its default settings, EnCodec with random weights."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = params.EncodecCodec()
+        settings = EncodecSettings()
         if name != "mel":
-            settings = params.EncodecCodec(checkpoint=str(Path(folder) / "random.th"))
+            settings = EncodecSettings(checkpoint=str(Path(folder) / "random.th"))
             torch.save(encodec.ARCHITECTURES[name](pretrained=False).state_dict(), settings.checkpoint)
-        return codecs.build(params.Codec(name=name, encodec=settings), torch.device("cpu"))
+        return codecs.build(CodecSettings(name=name, encodec=settings), torch.device("cpu"))
 
 
 def timed(function: Callable[[Tensor], Tensor], argument: Tensor, seconds: float) -> tuple[Tensor, float]:

@@ -22,9 +22,13 @@ import yaml
 from benchmarks.peers import train_for
 from benchmarks.transfer import read
 from benchmarks.variations import changed
-from counterpoise import altered, codecs, encoding, params, runtime
+from counterpoise import codecs
+from counterpoise.augment import latents
+from counterpoise.cli import params
+from counterpoise.codecs import encode
+from counterpoise.core import runtime
 from counterpoise.diffusion import edm, networks
-from counterpoise.latents import Normaliser, Packed, Pool, reflect
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, reflect
 
 SIGMAS = (0.3, 1.0, 2.0, 5.0)
 CLIPS = 75  # of each fold that are listened to
@@ -75,7 +79,7 @@ def main() -> None:
             clips = examples[(examples.fold == number) & (examples.label == label)]
             path = work / str(number) / f"{label}.safetensors"
             if not path.exists():
-                encoding.encode(codec, clips, path, p.codec.batch_size)
+                encode.encode(codec, clips, path, p.codec.batch_size)
             packed = Packed(path)
             parts[number].append((packed, range(len(packed))))
     heard, unheard = (Pool(parts[number]) for number in arguments.folds)
@@ -86,7 +90,7 @@ def main() -> None:
         own = [change for change in entrant.split(";") if change]
         p = params.Params.model_validate(changed(yaml.safe_load(text), [*arguments.changes, *own]))
         folder = work / f"altered-{arguments.folds[0]}-{p.diffusion.altered}-{p.diffusion.seed}"
-        pool = altered.pool(parts[arguments.folds[0]], p.diffusion, p.codec, device, folder)
+        pool = latents.pool(parts[arguments.folds[0]], p.diffusion, p.codec, device, folder)
         normaliser = Normaliser.fit(pool)
         network = networks.build(p.diffusion, pool.channels, p.codec.name == "mel", p.diffusion.seed, len(labels))
         _, took = train_for(arguments.seconds / 60, "base", network, pool, normaliser, p, device)

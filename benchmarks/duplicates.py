@@ -18,7 +18,8 @@ import pandas as pd
 import soundfile
 from tqdm import tqdm
 
-from counterpoise import audio, duplicates
+from counterpoise.core import audio
+from counterpoise.datasets import duplicates
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
 Sound = tuple[np.ndarray, int]  # [channels, n], Hz

@@ -34,12 +34,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from counterpoise import CounterpoiseError, balance, catalog, checkpoint, classifiers, evaluation, params, runtime
-from counterpoise import splits
-from counterpoise.arms import Arms
+from counterpoise.classifiers import networks
+from counterpoise.cli import params
+from counterpoise.core import CounterpoiseError, checkpoint, runtime, tables
+from counterpoise.datasets import settings
+from counterpoise.evaluation import scores
+from counterpoise.splits import balance, split
+from counterpoise.splits import split
+from counterpoise.arms.arm import Arms
 from counterpoise.classifiers import training
-from counterpoise.latents import Packed, Shelf, Writer
-from counterpoise.statistics import Bootstrap, bootstrap
+from counterpoise.classifiers.networks import io
+from counterpoise.codecs.latents import Packed, Shelf, Writer
+from counterpoise.evaluation.bootstrap import Bootstrap, bootstrap
 from stages import (
     AUGMENTED, BASE, CLASSIFIER, CLIPS, DIFFUSION, JUDGE, LATENTS, PRETRAINED, SPLITS, SYNTHETIC,
     augment, generate, run, train_base, train_diffusion, train_judge,
@@ -58,22 +64,22 @@ class Bench:
         if missing := set(arms) - set(p.arms):
             raise CounterpoiseError(f"`arms` lacks {', '.join(sorted(missing))}: add to params.yaml, then `make run`")
         self.p, self.arms, self.labels, self.device = p, arms, list(p.classes), runtime.setup(p.runtime)
-        clips = catalog.read(CLIPS, catalog.CLIPS)
-        clips["partition"] = splits.partition(clips, p.split, p.data)
+        clips = tables.read(CLIPS, tables.CLIPS)
+        clips["partition"] = split.partition(clips, p.split, p.data)
         clips["path"] = [str(Path(path).absolute()) for path in clips.path]
         self.clips = clips[clips.partition != "unused"].reset_index(drop=True)
         counts = self.clips.label[self.clips.partition == "train"].value_counts().reindex(self.labels, fill_value=0)
         self.plan = balance.plan(counts.to_dict(), p.aug)  # of (a), too: it has as many training clips of each class
-        self.rare = evaluation.rare_classes(counts.to_dict(), p.data.scarce.classes)
-        self.test = catalog.read(SPLITS / "test.csv", catalog.EXAMPLES)
-        self.train = {arm: catalog.read(SPLITS / f"train_{arm}.csv", catalog.EXAMPLES) for arm in arms}
-        catalog.check_contents(pd.concat([self.test, *self.train.values()]))
+        self.rare = scores.rare_classes(counts.to_dict(), p.data.scarce.classes)
+        self.test = tables.read(SPLITS / "test.csv", tables.EXAMPLES)
+        self.train = {arm: tables.read(SPLITS / f"train_{arm}.csv", tables.EXAMPLES) for arm in arms}
+        tables.check_contents(pd.concat([self.test, *self.train.values()]))
 
         # A folder for these parameters and data
         left_out = {"arms": True, "models": True, "evaluation": True, "classifier": {"seeds"}}
         tables = [SPLITS / f"{name}.csv" for name in ("test", "train_none", "train_diffusion")]
         files = [CLIPS, *sorted(LATENTS.glob("*.safetensors")), *filter(Path.exists, tables)]
-        told = [p.model_dump(mode="json", exclude=left_out), str(Path.cwd()), *map(catalog.sha256, files)]
+        told = [p.model_dump(mode="json", exclude=left_out), str(Path.cwd()), *map(tables.sha256, files)]
         self.work = work.absolute() / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
     def by_file(self, seeds: list[int]) -> pd.DataFrame:
@@ -88,11 +94,11 @@ class Bench:
                 f"clip of their recording; {len(train)} training clips of {train.source_id.nunique()} recordings, in "
                 f"(c) of {own.source_id.nunique()}"
             )
-        made = catalog.table([], catalog.LINEAGE)
+        made = tables.table([], tables.LINEAGE)
         if "diffusion" in self.arms:
             made = self.made(BY_FILE, clips.assign(source_id=clips.clip_id), part["test"].head(0))
         train = self.tables(part["train"], made, self.arms)
-        test = splits.examples(part["test"], None, catalog.sha256)
+        test = split.examples(part["test"], None, tables.sha256)
         return pd.concat([self.tested(BY_FILE, arm, seed, train[arm], test) for arm in self.arms for seed in seeds])
 
     def heard(self, seeds: list[int]) -> pd.DataFrame:
@@ -117,7 +123,7 @@ class Bench:
             overheard: more clips that the models learn from.
 
         Returns:
-            Rows of `catalog.LINEAGE` with absolute paths, of all clips that were made.
+            Rows of `tables.LINEAGE` with absolute paths, of all clips that were made.
         """
         folder = self.work / way
         if not (folder / CLIPS).exists():
@@ -138,8 +144,8 @@ class Bench:
                 augment.main()
         folders = [folder / place for place in (*(SYNTHETIC / label for label in amounts.label), AUGMENTED)]
         files = [place / "lineage.csv" for place in folders]
-        tables = [catalog.read(file, catalog.LINEAGE) for file in files if file.exists()]
-        made = pd.concat([catalog.table([], catalog.LINEAGE), *tables], ignore_index=True)
+        tables = [tables.read(file, tables.LINEAGE) for file in files if file.exists()]
+        made = pd.concat([tables.table([], tables.LINEAGE), *tables], ignore_index=True)
         return made.assign(path=[str(folder / path) for path in made.path])
 
     def doctor(self, folder: Path, clips: pd.DataFrame, overheard: pd.DataFrame) -> None:
@@ -160,15 +166,15 @@ class Bench:
             for row, original in enumerate(own.original):
                 writer.put(row, shelf[original])
             writer.close()
-        catalog.write(clips[list(catalog.CLIPS)], folder / CLIPS)
+        tables.write(clips[list(tables.CLIPS)], folder / CLIPS)
 
     def write_params(self, folder: Path, clips: pd.DataFrame, steps: int) -> None:
         """The pipeline's params.yaml for the doctored catalogue and a class that is trained for so many steps."""
         val_fold = FOLDS["val"] if (clips.partition == "val").any() else None
         p = self.p.model_copy(
             update={
-                "data": self.p.data.model_copy(update={"limit": {}, "scarce": params.Scarce()}),  # cut already
-                "split": params.Split(test_fold=FOLDS["test"], val_fold=val_fold, seed=self.p.split.seed),
+                "data": self.p.data.model_copy(update={"limit": {}, "scarce": settings.Scarce()}),  # cut already
+                "split": split.Split(test_fold=FOLDS["test"], val_fold=val_fold, seed=self.p.split.seed),
                 "diffusion": self.p.diffusion.model_copy(update={"steps": steps, "steps_per_clip": None}),
                 "arms": self.arms,
             }
@@ -178,29 +184,29 @@ class Bench:
     def tables(self, clips: pd.DataFrame, made: pd.DataFrame, arms: list[str]) -> dict[str, pd.DataFrame]:
         """What these arms train on, as group_split writes it, but without its proof, which would fail."""
         found = Arms(clips, self.plan, self.p.aug.real_through_codec, self.p.generate.seed)
-        return {arm: found.table(arm, made, catalog.sha256) for arm in arms}
+        return {arm: found.table(arm, made, tables.sha256) for arm in arms}
 
     def tested(self, way: str, arm: str, seed: int, train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
         """Predictions of one classifier, which is trained if neither the pipeline nor an earlier run did."""
         p, name = self.p, f"{way}-{arm}-seed{seed}"
         file, made = self.work / "predictions" / f"{name}.csv", CLASSIFIER / f"{arm}-{MODEL}" / f"seed{seed}"
         if file.exists():
-            return catalog.read(file, evaluation.PREDICTIONS)
-        card = training.Card(
+            return tables.read(file, scores.PREDICTIONS)
+        card = io.Card(
             model=MODEL, labels=self.labels, audio=p.audio, features=p.features, classifier=p.classifier
         )
-        network, own = training.load(made, self.device) if way == RULE and made.exists() else (None, None)
+        network, own = io.load(made, self.device) if way == RULE and made.exists() else (None, None)
         if own != card:
             print(f"training {name} on {len(train)} clips")
-            network = classifiers.build(MODEL, len(self.labels), p.audio, p.features, p.classifier, seed)
+            network = networks.build(MODEL, len(self.labels), p.audio, p.features, p.classifier, seed)
             training.train(
                 network, train, self.labels, p.audio, p.classifier, p.runtime, self.device, seed, None,
                 checkpoint.Checkpoint(self.work / "classifiers" / f"{name}.pt"), lambda step, measured: None, None,
             )  # fmt: skip
         probabilities = training.predict(network, test, p.audio, p.runtime, self.device, p.classifier.batch_size)
         column = HEARD if way == HEARD else arm
-        table = evaluation.predictions(test, probabilities, self.labels, MODEL, column, seed, p.split.test_fold)
-        catalog.write(table, file)
+        table = scores.predictions(test, probabilities, self.labels, MODEL, column, seed, p.split.test_fold)
+        tables.write(table, file)
         return table
 
 
@@ -232,7 +238,7 @@ def paired(found: Bootstrap, arm: str, against: str, metric: str) -> tuple[float
 
 def report(by_file: Bootstrap, grouped: Bootstrap, seeds: list[int]) -> None:
     """Print the scores, by how much (a) and (b) flatter, and what diffusion seems to bring in each way."""
-    metrics = {metric: evaluation.TITLES[metric] for metric in grouped.metrics if metric in evaluation.TITLES}
+    metrics = {metric: scores.TITLES[metric] for metric in grouped.metrics if metric in scores.TITLES}
     arms = [arm for _, arm in by_file.runs]
     runs = [(BY_FILE, by_file, arm, arm) for arm in arms]
     runs += [(HEARD, grouped, HEARD, "diffusion")] if (MODEL, HEARD) in grouped.runs else []

@@ -41,12 +41,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.variations import LEARNED, RATE, Bench, changed
-from counterpoise import audio, params
-from counterpoise.checkpoint import Checkpoint
+from counterpoise.cli import params
+from counterpoise.core import audio
+from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Normaliser, Pool, reflect
-from counterpoise.runtime import autocast, seed_for
+from counterpoise.codecs.latents import Normaliser, Pool, reflect
+from counterpoise.core.runtime import autocast, seed_for
 
 WORKERS = Path(__file__).with_suffix("")
 # torchvision (BSD-3) 0.29.1 is the one that belongs to torch 2.14.1. accelerate is Apache 2.0, the others MIT.

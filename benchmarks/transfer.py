@@ -22,12 +22,16 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from counterpoise import catalog, classifiers, embeddings, params, runtime
-from counterpoise.classifiers import audioset, training
-from counterpoise.classifiers.yamnet import load_audioset
+from counterpoise.classifiers import networks, settings
+from counterpoise.core import audio, runtime, tables
+from counterpoise.datasets import settings
+from counterpoise.embeddings import cache, spectrogram
+from counterpoise.classifiers import training
+from counterpoise.embeddings import audioset
+from counterpoise.embeddings.yamnet import load_audioset
 from counterpoise.datasets import urbansound8k
 
-AUDIO = params.Audio(sample_rate=16000, channels=1, seconds=4)
+AUDIO = audio.Audio(sample_rate=16000, channels=1, seconds=4)
 WAYS = {
     "scratch": {"init": "scratch"},
     "frozen": {"init": "audioset", "body": "frozen"},
@@ -36,15 +40,15 @@ WAYS = {
 
 
 def read(folder: Path, folds: list[int]) -> tuple[pd.DataFrame, pd.Series, list[str]]:
-    """The collection's clips in these folds as `catalog.EXAMPLES`, their folds, and the classes."""
+    """The collection's clips in these folds as `tables.EXAMPLES`, their folds, and the classes."""
     table = pd.read_csv(folder / urbansound8k.COLLECTION.table)
     labels = sorted(table[urbansound8k.COLLECTION.label].unique())
-    data = params.Data(dataset="urbansound8k", path=str(folder))
+    data = settings.Data(dataset="urbansound8k", path=str(folder))
     files = urbansound8k.listing(data, {label: label for label in labels}, folder)
     files = files[files.fold.isin(folds)].reset_index(drop=True)
     names = [Path(path).stem for path in files.path]
-    examples = files.assign(clip_id=names, root_clip_id=names, synthetic=False, sha256=files.path.map(catalog.sha256))
-    return catalog.table(examples.to_dict("records"), catalog.EXAMPLES), files.fold, labels
+    examples = files.assign(clip_id=names, root_clip_id=names, synthetic=False, sha256=files.path.map(tables.sha256))
+    return tables.table(examples.to_dict("records"), tables.EXAMPLES), files.fold, labels
 
 
 def main() -> None:
@@ -63,7 +67,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keeps embeddings for the next run")
     arguments = parser.parse_args()
 
-    machine = params.Runtime(device="auto", threads=arguments.threads, workers=0)
+    machine = runtime.Runtime(device="auto", threads=arguments.threads, workers=0)
     device = runtime.setup(machine)
     examples, folds, labels = read(arguments.folder, arguments.folds)
     targets = np.array([labels.index(label) for label in examples.label])
@@ -76,13 +80,13 @@ def main() -> None:
         audioset.convert(arguments.weights, weights)
 
         def network(way: str, seed: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-            classifier = params.Classifier(
+            classifier = settings.Classifier(
                 seeds=[seed], steps=arguments.steps, batch_size=arguments.batch_size, body_rate=arguments.body_rate,
                 learning_rate=arguments.learning_rate, yamnet_patches=arguments.patches, **WAYS[way],
             )
 
             def learn(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-                model = classifiers.build("yamnet", len(labels), AUDIO, params.Features(), classifier, seed, weights)
+                model = networks.build("yamnet", len(labels), AUDIO, spectrogram.Features(), classifier, seed, weights)
                 training.train(
                     model, examples.iloc[train], labels, AUDIO, classifier, machine, device, seed, None, None,
                     lambda step, measured: None, None, cache,
@@ -93,7 +97,7 @@ def main() -> None:
             return learn
 
         def regression(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-            patches = embeddings.embed_clips(load_audioset(weights), examples, AUDIO, machine, device, cache)
+            patches = cache.embed_clips(load_audioset(weights), examples, AUDIO, machine, device, cache)
             means = np.stack([patches[row].mean(axis=0) for row in range(len(patches))])
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
             return model.fit(means[train], targets[train]).predict(means[test])

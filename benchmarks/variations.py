@@ -28,15 +28,20 @@ import torch
 import yaml
 
 from benchmarks.transfer import read
-from counterpoise import (
-    altered, audio, catalog, checkpoint, classic, codecs, encoding, judging, params, quality, runtime, variations,
-)  # fmt: skip
-from counterpoise.classifiers import audioset
-from counterpoise.classifiers.embedder import Embedder
+from counterpoise import codecs
+from counterpoise.augment import effects, latents
+from counterpoise.cli import params
+from counterpoise.codecs import encode
+from counterpoise.core import audio, checkpoint, runtime, tables
+from counterpoise.filtering import class_filter, herding
+from counterpoise.generation import sdedit, settings
+from counterpoise.metrics import kad, signal
+from counterpoise.embeddings import audioset
+from counterpoise.embeddings.embedder import Embedder
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model
-from counterpoise.judging import Judge
-from counterpoise.latents import Normaliser, Packed, Pool, Shelf
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on
@@ -63,11 +68,11 @@ class Bench:
         self.embedder = Embedder.audioset(work / "yamnet.safetensors", self.device)
         self.codec = codecs.build(p.codec, self.device)
         self.embedded = {name: self.embed_files(table) for name, table in (("seen", self.seen), ("out", self.held_out))}
-        self.filter = Judge.fit(self.embedded["seen"], self.seen, self.labels, self.embedder.name)
-        self.judge = Judge.fit(self.embedded["out"], self.held_out, self.labels, self.embedder.name)
+        self.filter = ClassFilter.fit(self.embedded["seen"], self.seen, self.labels, self.embedder.name)
+        self.judge = ClassFilter.fit(self.embedded["out"], self.held_out, self.labels, self.embedder.name)
         for label in self.labels:
             if not self.latents(label).exists():
-                encoding.encode(self.codec, self.of(self.seen, label), self.latents(label), p.codec.batch_size)
+                encode.encode(self.codec, self.of(self.seen, label), self.latents(label), p.codec.batch_size)
 
     def of(self, table: pd.DataFrame, label: str) -> pd.DataFrame:
         return table[table.label == label].reset_index(drop=True)
@@ -85,7 +90,7 @@ class Bench:
     def learned(self, labels: list[str]) -> Pool:
         """The clips of these classes, and what `diffusion.altered` puts beside them."""
         names = hashlib.sha256(f"{labels} {self.p.diffusion.altered} {self.p.diffusion.seed}".encode()).hexdigest()[:12]
-        return altered.pool(self.parts(labels), self.p.diffusion, self.p.codec, self.device, self.work / names)
+        return latents.pool(self.parts(labels), self.p.diffusion, self.p.codec, self.device, self.work / names)
 
     def embed_files(self, table: pd.DataFrame) -> np.ndarray:
         return self.embed([audio.read(path, RATE, 1) for path in table.path])
@@ -163,20 +168,20 @@ class Bench:
 
         return rehearsed
 
-    def vary(self, label: str, generate: params.Generate) -> tuple[list[np.ndarray], pd.DataFrame, float]:
+    def vary(self, label: str, generate: settings.Generate) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """One variation of each clip; the sounds, their lineage, and the share of candidates that were accepted."""
         return self.sample(label, self.model(label), generate)
 
     def sample(
-        self, label: str, model: Model, generate: params.Generate, shares: dict[str, int] | None = None
+        self, label: str, model: Model, generate: settings.Generate, shares: dict[str, int] | None = None
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """The same with a model at hand; sets `speed`, sound made and decoded over time, as times real time."""
-        shares = shares or variations.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
-        amounts = variations.candidates(shares, generate)
-        lineage = variations.lineage(self.seen, label, amounts, generate, Path(), Path())
+        shares = shares or sdedit.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
+        amounts = sdedit.candidates(shares, generate)
+        lineage = sdedit.lineage(self.seen, label, amounts, generate, Path(), Path())
         shelf = Shelf([Packed(self.latents(name)) for name in self.labels])
         start = time.perf_counter()
-        made = dict(variations.make(model, lineage, shelf, self.codec, generate, self.p.runtime, self.device))
+        made = dict(sdedit.make(model, lineage, shelf, self.codec, generate, self.p.runtime, self.device))
         took = time.perf_counter() - start
         self.speed = sum(wave.shape[1] for wave in made.values()) / self.codec.sample_rate / took
         waves = [self.form(made[clip_id]) for clip_id in lineage.clip_id]
@@ -188,9 +193,9 @@ class Bench:
         self, label: str, waves: list[np.ndarray], lineage: pd.DataFrame, shares: dict[str, int]
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """What the filter keeps of candidates: the sounds, their lineage, and the share that it accepted."""
-        said, embedded = judging.hear(self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE))
+        said, embedded = class_filter.hear(self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE))
         said["root_clip_id"] = lineage.root_clip_id
-        kept = judging.choose(self.filter, label, said, embedded, shares)
+        kept = herding.choose(self.filter, label, said, embedded, shares)
         sounds = [wave for wave, keep in zip(waves, kept) if keep]
         return sounds, lineage[kept].reset_index(drop=True), float((said.reason == "").mean())
 
@@ -207,13 +212,13 @@ class Bench:
         reference = self.embedded["seen"][(self.seen.label == label).to_numpy()]
         embedded, ids = self.embed(waves), self.seen.clip_id.tolist()
         recognised = self.judge.probabilities(embedded).argmax(axis=1) == self.labels.index(label)
-        cosine = quality.novelty(embedded, self.embedded["seen"], [ids.index(root) for root in roots]).root_cosine
-        copies = quality.novelty(embedded, reference, real_groups=real.source_id.tolist()).near_copy
-        bad = [bool(t(torch.from_numpy(w)[None])[0]) for w in waves for t in (quality.is_silent, quality.is_clipped)]
+        cosine = kad.novelty(embedded, self.embedded["seen"], [ids.index(root) for root in roots]).root_cosine
+        copies = kad.novelty(embedded, reference, real_groups=real.source_id.tolist()).near_copy
+        bad = [bool(t(torch.from_numpy(w)[None])[0]) for w in waves for t in (signal.is_silent, signal.is_clipped)]
         return {
             "class": label, "what": name, "n": len(waves), "recognised": recognised.mean(), "cosine": cosine.mean(),
             "copies %": 100 * copies.mean(), "bad %": 100 * np.sum(bad) / len(waves),
-            "KAD": quality.kad(embedded, self.embedded["out"][held_out]) if len(waves) > 1 else np.nan,
+            "KAD": kad.kad(embedded, self.embedded["out"][held_out]) if len(waves) > 1 else np.nan,
             "kept %": 100 * kept,
         }
 
@@ -230,7 +235,7 @@ class Bench:
             latent = packed[row]
             decoded = self.codec.decode(latent[None])[0].cpu().numpy()
             back.append(self.form(decoded[:, : latent.shape[1] * self.codec.hop]))
-        classical = [classic.augment(wave, RATE, seed) for seed, wave in enumerate(waves)]
+        classical = [effects.augment(wave, RATE, seed) for seed, wave in enumerate(waves)]
         ids = real.clip_id.tolist()
         rows = [
             self.row(name, label, sounds, ids)
@@ -241,22 +246,22 @@ class Bench:
             return rows
 
         best = self.p.generate.model_copy(update={"keep": "best", "candidates": candidates, "start": "own"})
-        shares = variations.share_out(self.seen, label, len(real), best)
-        lineage = variations.lineage(self.seen, label, variations.candidates(shares, best), best, Path(), Path())
+        shares = sdedit.share_out(self.seen, label, len(real), best)
+        lineage = sdedit.lineage(self.seen, label, sdedit.candidates(shares, best), best, Path(), Path())
         sound = dict(zip(ids, waves))
-        varied = [classic.augment(sound[row.root_clip_id], RATE, row.seed) for row in lineage.itertuples()]
+        varied = [effects.augment(sound[row.root_clip_id], RATE, row.seed) for row in lineage.itertuples()]
         kept, lineage, accepted = self.chosen(label, varied, lineage, shares)
         name = f"classic, best of {candidates:g}"
         return [*rows, self.row(name, label, kept, lineage.root_clip_id.tolist(), accepted)]
 
 
-def picture(bench: Bench, labels: list[str], settings: dict[str, params.Generate], path: Path) -> None:
+def picture(bench: Bench, labels: list[str], settings: dict[str, settings.Generate], path: Path) -> None:
     """A clip of each class beside its variations, all decoded and encoded again: what can be heard."""
     figure, axes = plt.subplots(
         len(labels), 2 + len(settings), figsize=(3 * (2 + len(settings)), 1.7 * len(labels)), squeeze=False,
         sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
-    mel = codecs.build(params.Codec(name="mel"), bench.device)
+    mel = codecs.build(CodecSettings(name="mel"), bench.device)
     for label, row in zip(labels, axes):
         first = bench.of(bench.seen, label).clip_id.iloc[0]
         sounds = [audio.read(bench.seen.set_index("clip_id").path[first], RATE, 1)]
@@ -357,11 +362,11 @@ def main() -> None:
     print(pd.DataFrame(rows).drop(columns="class").groupby("what", sort=False).mean().round(3).to_string())
 
 
-def settled(generate: params.Generate, settings: str) -> params.Generate:
+def settled(generate: settings.Generate, settings: str) -> settings.Generate:
     """The section `generate` with "key=value,key=value" put in."""
     pairs = (pair.split("=") for pair in settings.split(",") if pair)
     values = {key: yaml.safe_load(value.replace(":", ",")) for key, value in pairs}
-    return params.Generate.model_validate(generate.model_dump() | values)
+    return settings.Generate.model_validate(generate.model_dump() | values)
 
 
 if __name__ == "__main__":

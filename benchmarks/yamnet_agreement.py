@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from counterpoise import audio
-from counterpoise.classifiers import audioset
-from counterpoise.classifiers.yamnet import YAMNet, load_audioset
-from counterpoise.features import yamnet_patches
+from counterpoise.core import audio
+from counterpoise.embeddings import audioset
+from counterpoise.classifiers.networks.yamnet import YAMNet
+from counterpoise.embeddings.yamnet import load_audioset
+from counterpoise.embeddings.yamnet import yamnet_patches
 
 PATCH, HOP = 15600, 7680  # samples at 16 kHz
 

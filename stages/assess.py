@@ -4,64 +4,85 @@ import json
 
 import pandas as pd
 
-from counterpoise import catalog, codecs, generated, params, runtime, splits
-from counterpoise import generated_pictures as pictures
-from counterpoise.assessment import Assessor
-from counterpoise.classifiers.embedder import Embedder
-from counterpoise.features import MelSpectrogram
-from counterpoise.judging import Judge
-from counterpoise.latents import Packed, Shelf
-from counterpoise.listening import Ear
-from stages import CLIPS, JUDGE, LATENTS, METRICS, PLOTS, SYNTHETIC, is_empty, nothing, prune, run
+from counterpoise import codecs
+from counterpoise.assessment import measures, plots
+from counterpoise.assessment.assessor import Assessor
+from counterpoise.assessment.sounds import Listener
+from counterpoise.codecs.latents import Packed, Shelf
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import runtime, tables
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.generation.settings import Generate
+from counterpoise.metrics.intervals import Evaluation
+from counterpoise.splits import split
+from counterpoise.splits.split import Split
+from stages import ALL, CLASS_FILTER, LATENTS, METRICS, PLOTS, SYNTHETIC, is_empty, nothing, prune, run
 
 AT_MOST = 200  # real clips of a class that are measured, and what is made of them: a codec may take a second for each
 PICTURES = PLOTS / "generated"
 
 
+class Params(File):
+    audio: Audio
+    classes: Classes
+    codec: CodecSettings
+    evaluation: Evaluation
+    features: Features
+    generate: Generate
+    runtime: Runtime
+    split: Split
+
+
 def main() -> None:
-    p = params.load()
+    p = Params.read()
     device = runtime.setup(p.runtime)
     folders = {label: SYNTHETIC / label for label in p.classes if not is_empty(SYNTHETIC / label)}
-    made = {label: catalog.read(folder / "lineage.csv", catalog.LINEAGE) for label, folder in folders.items()}
+    made = {label: tables.read(folder / "lineage.csv", tables.LINEAGE) for label, folder in folders.items()}
     made = {label: lineage for label, lineage in made.items() if len(lineage)}
-    if is_empty(JUDGE) or not made:
-        write([catalog.table([], generated.TABLE)], {})
+    if is_empty(CLASS_FILTER) or not made:
+        write([tables.table([], measures.TABLE)], {})
         return nothing(PICTURES, "nothing was generated")
     prune(PICTURES, keep=[])
 
-    # Real clips, spread over their recordings: those that no model has heard, and those that the models learned from
-    clips = catalog.read(CLIPS, catalog.CLIPS)
-    parts = clips.groupby(["label", splits.partition(clips, p.split, p.data)])
-    real = {key: own[splits.clip_turns(own, p.split.seed) < AT_MOST] for key, own in parts}
+    # Real clips, spread over their recordings: those that no model has seen, and those that the models learned from
+    clips = tables.read(ALL, tables.SPLIT)
+    parts = clips.groupby(["label", "partition"])
+    real = {key: own[split.clip_turns(own, p.split.seed) < AT_MOST] for key, own in parts}
 
-    # Hear each class's sets, and measure them
-    judge, embedder, codec = Judge.load(JUDGE), Embedder.of_judge(JUDGE, device), codecs.build(p.codec, device)
-    ear = Ear(embedder.embed, MelSpectrogram(p.features, p.audio.sample_rate), p.audio)
+    # Measure each class's sets
+    class_filter, embedder = ClassFilter.load(CLASS_FILTER), ClassFilter.embedder(CLASS_FILTER, device)
+    codec = codecs.build(p.codec, device)
+    listener = Listener(embedder.embed, MelSpectrogram(p.features, p.audio.sample_rate), p.audio)
     shelf = Shelf([Packed(LATENTS / f"{label}.safetensors") for label in p.classes])
-    assessor = Assessor(ear, shelf, codec, p.codec.batch_size, p.generate.seed)
-    held_out = {label: ear.hear(real[label, "test"], f"held-out {label}") for label in p.classes}
-    tables, views, shown = [], {}, {}
+    assessor = Assessor(listener, shelf, codec, p.codec.batch_size, p.generate.seed)
+    held_out = {label: listener.measure(real[label, "test"], f"held-out {label}") for label in p.classes}
+    found, views, shown = [], {}, {}
     for label, lineage in made.items():
-        sets = {generated.HELD_OUT: held_out[label], **assessor.hear(label, real[label, "train"], lineage)}
+        sets = {measures.HELD_OUT: held_out[label], **assessor.sets(label, real[label, "train"], lineage)}
         others = {name: sounds for name, sounds in held_out.items() if name != label}
-        tables.append(generated.measure(label, sets, others, judge, p.evaluation))
-        copies = generated.near_copies(sets[generated.VARIATIONS], label, judge)
-        views[label] = generated.view(tables[-1]) | {"near_copies": copies}
+        found.append(measures.measure(label, sets, others, class_filter, p.evaluation))
+        copies = measures.near_copies(sets[measures.VARIATIONS], label, class_filter)
+        views[label] = measures.view(found[-1]) | {"near_copies": copies}
         if (candidates := SYNTHETIC / label / "candidates.csv").exists():
-            views[label]["rejected"] = generated.rejections(catalog.read(candidates, catalog.CANDIDATES))
+            views[label]["rejected"] = measures.rejections(tables.read(candidates, tables.CANDIDATES))
         shown[p.classes[label].name] = assessor.example(lineage, clips)
 
     # Outputs
-    write(tables, {"embedding": embedder.name, **generated.ABOUT, "classes": views})
+    write(found, {"embedding": embedder.name, **measures.ABOUT, "classes": views})
     names = {slug: info.name for slug, info in p.classes.items()}
-    pictures.quality(pd.concat(tables), names, PICTURES / "quality.png")
-    pictures.spectrograms(shown, ear.spectrogram, p.audio.sample_rate, PICTURES / "spectrograms.png")
+    plots.quality(pd.concat(found), names, PICTURES / "quality.png")
+    plots.spectrograms(shown, listener.spectrogram, p.audio.sample_rate, PICTURES / "spectrograms.png")
 
 
-def write(tables: list[pd.DataFrame], view: dict) -> None:
+def write(found: list[pd.DataFrame], view: dict) -> None:
     METRICS.mkdir(exist_ok=True)
     (METRICS / "generated.json").write_text(json.dumps(view, indent=1, allow_nan=False) + "\n")
-    catalog.write(pd.concat(tables), PLOTS / "generated.csv")
+    tables.write(pd.concat(found), PLOTS / "generated.csv")
 
 
 if __name__ == "__main__":

@@ -2,22 +2,27 @@
 
 import shutil
 
-from counterpoise import augmentation, balance, catalog, checkpoint, codecs, params, runtime, splits
-from counterpoise.arms import Arms
-from counterpoise.latents import Packed, Shelf
-from stages import AUGMENTED, CLIPS, LATENTS, nothing, prune, run, working
+from counterpoise import codecs
+from counterpoise.augment.clips import write_classic, write_round_trips
+from counterpoise.codecs.latents import Packed, Shelf
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import runtime, tables
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from stages import ALL, AUGMENTED, CHEAP, LATENTS, nothing, prune, run, working
+
+
+class Params(File):
+    audio: Audio
+    classes: Classes
+    codec: CodecSettings
+    runtime: Runtime
 
 
 def main() -> None:
-    p = params.load()
-
-    # What the arms need
-    clips = catalog.read(CLIPS, catalog.CLIPS)
-    training = clips[splits.partition(clips, p.split, p.data) == "train"]
-    counts = training.label.value_counts().reindex(list(p.classes), fill_value=0)
-    plan = balance.plan(counts.to_dict(), p.aug)
-    arms = Arms(training, plan, p.aug.real_through_codec, p.generate.seed)
-    lineage = arms.lineage(p.arms, AUGMENTED, p.codec.name)
+    p = Params.read()
+    lineage, clips = tables.read(CHEAP, tables.LINEAGE), tables.read(ALL, tables.SPLIT)
     if lineage.empty:
         return nothing(AUGMENTED, "no arm needs classical variations or round trips")
     prune(AUGMENTED, keep=[])
@@ -25,23 +30,18 @@ def main() -> None:
 
     # Make it; what an interrupted run has finished is not made again
     device = runtime.setup(p.runtime)
-    roots = training[training.clip_id.isin(lineage.root_clip_id)]
-    files = [LATENTS / f"{label}.safetensors" for label in sorted(set(roots.label))]
-    key = checkpoint.key(
-        stage="augment", lineage=lineage.to_csv(), clips=[catalog.sha256(path) for path in roots.path],
-        latents=[catalog.sha256(file) for file in files], audio=p.audio, codec=p.codec, runtime=p.runtime,
-    )
-    with working(AUGMENTED, key) as partial:
-        unfinished = arms.lineage(p.arms, partial, p.codec.name)
-        augmentation.write_classic(unfinished[unfinished.start == "classic"], roots, p.audio)
+    roots = clips[clips.clip_id.isin(lineage.root_clip_id)]
+    with working(AUGMENTED) as partial:
+        unfinished = lineage.assign(path=[path.replace(str(AUGMENTED), str(partial), 1) for path in lineage.path])
+        write_classic(unfinished[unfinished.start == "classic"], roots, p.audio)
         trips = unfinished[unfinished.start == "roundtrip"]
         if not trips.empty:
-            shelf, codec = Shelf([Packed(file) for file in files]), codecs.build(p.codec, device)
-            augmentation.write_round_trips(trips, roots, shelf, codec, p.codec.batch_size)
+            shelf = Shelf([Packed(LATENTS / f"{label}.safetensors") for label in p.classes])
+            write_round_trips(trips, roots, shelf, codecs.build(p.codec, device), p.codec.batch_size)
         AUGMENTED.mkdir(parents=True, exist_ok=True)
         for start in lineage.start.unique():
             shutil.move(partial / start, AUGMENTED)
-    catalog.write(lineage, AUGMENTED / "lineage.csv")
+    tables.write(lineage, AUGMENTED / "lineage.csv")
 
 
 if __name__ == "__main__":

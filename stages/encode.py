@@ -3,26 +3,33 @@
 import json
 import shutil
 
-from counterpoise import catalog, checkpoint, codecs, encoding, params, runtime
+from counterpoise import codecs
+from counterpoise.codecs.encode import encode
+from counterpoise.codecs.round_trip import round_trip
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import runtime, tables
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
 from stages import CLIPS, LATENTS, METRICS, run, working
 
 
+class Params(File):
+    classes: Classes
+    codec: CodecSettings
+    runtime: Runtime
+
+
 def main() -> None:
-    p = params.load()
+    p = Params.read()
     codec = codecs.build(p.codec, runtime.setup(p.runtime))
-    clips = catalog.read(CLIPS, catalog.CLIPS)
-    contents = [catalog.sha256(path) for path in clips.path]
-    key = checkpoint.key(
-        stage="encode", codec=p.codec, runtime=p.runtime, classes=list(p.classes),
-        clips=clips.to_csv(), contents=contents,
-    )
+    clips = tables.read(CLIPS, tables.CLIPS)
     report = {}
-    with working(LATENTS, key) as folder:
+    with working(LATENTS) as folder:
         for label in p.classes:
             rows, encoded = clips[clips.label == label], folder / f"{label}.safetensors"
             if not encoded.exists():
-                encoding.encode(codec, rows, encoded, p.codec.batch_size)
-            report[label] = encoding.round_trip(codec, rows.head(p.codec.check_clips))
+                encode(codec, rows, encoded, p.codec.batch_size)
+            report[label] = round_trip(codec, rows.head(p.codec.check_clips))
         LATENTS.mkdir(parents=True, exist_ok=True)
         for label in p.classes:
             shutil.move(folder / f"{label}.safetensors", LATENTS)

@@ -5,67 +5,70 @@ import shutil
 import numpy as np
 import pandas as pd
 
-from counterpoise import audio, balance, catalog, checkpoint, codecs, judging, params, runtime, splits, variations
-from counterpoise.classifiers.embedder import Embedder
+from counterpoise import codecs
+from counterpoise.codecs.latents import Packed, Shelf
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import audio, runtime, tables
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Packed, Shelf
-from stages import CLIPS, DIFFUSION, JUDGE, LATENTS, SYNTHETIC, prune, run, working
+from counterpoise.filtering import class_filter, herding
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.generation import sdedit
+from counterpoise.generation.settings import Generate
+from stages import BALANCE, CLASS_FILTER, DIFFUSION, LATENTS, SYNTHETIC, prune, run, working
+
+
+class Params(File):
+    audio: Audio
+    classes: Classes
+    codec: CodecSettings
+    generate: Generate
+    runtime: Runtime
 
 
 def main(label: str) -> None:
-    p = params.load()
-    device = runtime.setup(p.runtime)
-    folder, out = DIFFUSION / label, SYNTHETIC / label
-
-    # How many, and from which clips
-    clips = catalog.read(CLIPS, catalog.CLIPS)
-    training = clips[splits.partition(clips, p.split, p.data) == "train"]
-    counts = training.label.value_counts().reindex(list(p.classes), fill_value=0)
-    plan = balance.plan(counts.to_dict(), p.aug).set_index("label").loc[label]
-    wanted = variations.share_out(training, label, int(plan.synthetic), p.generate)
-    lineage = variations.lineage(
-        training, label, variations.candidates(wanted, p.generate), p.generate, out, folder
-    )
-    print(f"{label}: {plan.real} real clips, {plan.synthetic} variations wanted ({plan.reason}), making {len(lineage)}")
+    p = Params.read()
+    device, out = runtime.setup(p.runtime), SYNTHETIC / label
+    planned = tables.read(BALANCE / f"{label}.csv", tables.PLANNED)
+    lineage = planned[list(tables.LINEAGE)]
     prune(out, keep=[])
     if lineage.empty:
-        return catalog.write(lineage, out / "lineage.csv")
+        return tables.write(lineage, out / "lineage.csv")
 
     # Sample and decode; what an interrupted run has finished is not made again
-    roots = training.set_index("clip_id")
-    files = sorted({LATENTS / f"{name}.safetensors" for name in {label, *roots.label[lineage.root_clip_id]}})
+    shelf = Shelf([Packed(LATENTS / f"{name}.safetensors") for name in p.classes])
     codec = codecs.build(p.codec, device)
-    key = checkpoint.key(
-        stage="generate", latents=[catalog.sha256(file) for file in files], lineage=lineage.to_csv(),
-        generate=p.generate, codec=p.codec, audio=p.audio, runtime=p.runtime,
-        networks=[catalog.sha256(path) for place in (folder, JUDGE) for path in sorted(place.rglob("*.safetensors"))],
-    )
-    with working(out, key) as partial:
+    with working(out) as partial:
         made = {clip_id: partial / f"{clip_id}.flac" for clip_id in lineage.clip_id}
-        seconds = lineage.set_index("clip_id").root_clip_id.map(roots.seconds)
-        for clip_id, wave in variations.make(
-            Model.load(folder, device), lineage, Shelf([Packed(file) for file in files]), codec, p.generate,
-            p.runtime, device, lambda clip_ids: all(made[clip_id].exists() for clip_id in clip_ids),
-        ):  # fmt: skip
-            samples = round(seconds[clip_id] * codec.sample_rate)
+        roots = dict(zip(lineage.clip_id, lineage.root_clip_id, strict=True))
+        for clip_id, wave in sdedit.make(
+            Model.load(DIFFUSION / label, device), lineage, shelf, codec, p.generate, p.runtime, device,
+            lambda clip_ids: all(made[clip_id].exists() for clip_id in clip_ids),
+        ):
+            samples = round(shelf.seconds(roots[clip_id]) * codec.sample_rate)
             audio.write_flac(made[clip_id], audio.fit(wave, samples), codec.sample_rate)
 
         # Keep the good ones
-        keep = np.ones(len(lineage), bool)
+        keep, verdicts = np.ones(len(lineage), bool), None
         if p.generate.keep == "best":
-            judge, embedder = judging.Judge.load(JUDGE), Embedder.of_judge(JUDGE, device)
+            wanted = planned.root_clip_id[~planned.spare].value_counts().to_dict()
+            learned, embedder = ClassFilter.load(CLASS_FILTER), ClassFilter.embedder(CLASS_FILTER, device)
             sounds = (audio.read(file, p.audio.sample_rate, p.audio.channels) for file in made.values())
-            verdicts, embeddings = judging.hear(judge, label, sounds, lambda w: embedder.embed(w, p.audio.sample_rate))
+            verdicts, embeddings = class_filter.examine_all(
+                learned, label, sounds, lambda wave: embedder.embed(wave, p.audio.sample_rate)
+            )
             verdicts = pd.concat([lineage[["clip_id", "root_clip_id"]], verdicts], axis=1)
-            verdicts["kept"] = keep = judging.choose(judge, label, verdicts, embeddings, wanted)
-            print(judging.summary(label, verdicts, sum(wanted.values())))
-            judging.check_useful(label, verdicts)
+            verdicts["kept"] = keep = herding.choose(learned, label, verdicts, embeddings, wanted)
+            print(class_filter.summary(label, verdicts, sum(wanted.values())))
+            class_filter.check_useful(label, verdicts)
         out.mkdir(parents=True, exist_ok=True)
-        for clip_id, path in zip(lineage.clip_id[keep], lineage.path[keep]):
+        for clip_id, path in zip(lineage.clip_id[keep], lineage.path[keep], strict=True):
             shutil.move(made[clip_id], path)
-    catalog.write(lineage[keep], out / "lineage.csv")
-    if p.generate.keep == "best":
-        catalog.write(verdicts[list(catalog.CANDIDATES)], out / "candidates.csv")
+    tables.write(lineage[keep], out / "lineage.csv")
+    if verdicts is not None:
+        tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
 
 
 if __name__ == "__main__":

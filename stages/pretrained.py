@@ -1,13 +1,23 @@
 """pretrained: the YAMNet that Google trained on AudioSet, where a parameter asks for it, and otherwise nothing."""
 
-from counterpoise import params
-from counterpoise.classifiers import audioset
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.settings import File
+from counterpoise.embeddings import audioset
+from counterpoise.embeddings.settings import Yamnet
+from counterpoise.filtering.settings import ClassFilterSettings
 from stages import PRETRAINED, nothing, prune, run
 
 
+class Params(File):
+    class_filter: ClassFilterSettings
+    classifier: Classifier
+    models: list[str]
+    yamnet: Yamnet
+
+
 def main() -> None:
-    p = params.load()
-    if p.judge.embedding == "own" and (p.classifier.init == "scratch" or "yamnet" not in p.models):
+    p = Params.read()
+    if p.class_filter.embedding == "own" and (p.classifier.init == "scratch" or "yamnet" not in p.models):
         return nothing(PRETRAINED.parent, "no parameter asks for AudioSet's weights")
     prune(PRETRAINED.parent, keep=[])
     print(f"converting {p.yamnet.source}", flush=True)

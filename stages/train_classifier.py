@@ -5,41 +5,49 @@ import functools
 import pandas as pd
 from dvclive import Live
 
-from counterpoise import catalog, checkpoint, classifiers, params, runtime
-from counterpoise.classifiers import training
-from stages import CLASSIFIER, PLOTS, PRETRAINED, SPLITS, cache, run, working
+from counterpoise.arms import arm as arms
+from counterpoise.classifiers import networks, training
+from counterpoise.classifiers.networks import io
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core import runtime, tables
+from counterpoise.core.audio import Audio
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from counterpoise.embeddings.settings import Features
+from stages import CLASSIFIER, LIVE, PLOTS, PRETRAINED, SPLITS, cache, run, working
+
+
+class Params(File):
+    audio: Audio
+    classes: Classes
+    classifier: Classifier
+    features: Features
+    runtime: Runtime
 
 
 def main(arm: str, model: str) -> None:
-    p = params.load()
-    device = runtime.setup(p.runtime)
-    name, labels = f"{arm}-{model}", list(p.classes)
-    tables = [SPLITS / f"train_{arm}.csv", SPLITS / "val.csv"]
-    examples, validation = (catalog.read(table, catalog.EXAMPLES) for table in tables)
-    catalog.check_contents(pd.concat([examples, validation]))
-    weights = training.class_weights(examples.label.tolist(), labels) if arm == "class_weights" else None
-    mixup = p.classifier.mixup_alpha if arm == "mixup" else None
-    pretrained = PRETRAINED if model == "yamnet" and p.classifier.init == "audioset" else None
+    p = Params.read()
+    device, c = runtime.setup(p.runtime), p.classifier
+    name, labels, how = f"{arm}-{model}", list(p.classes), arms.load(arm)
+    examples, validation = (tables.read(SPLITS / f"{part}.csv", tables.EXAMPLES) for part in (f"train_{arm}", "val"))
+    tables.check_contents(pd.concat([examples, validation]))
+    weights = training.class_weights(examples.label.tolist(), labels) if how.weighted else None
+    mixup = c.mixup_alpha if how.mixup else None
+    pretrained = {"pretrained": c.init == "audioset", "frozen": c.body == "frozen"}
 
-    key = checkpoint.key(
-        stage="train_classifier", arm=arm, model=model, classes=labels, audio=p.audio, features=p.features,
-        classifier=p.classifier, runtime=p.runtime, tables=[catalog.sha256(table) for table in tables],
-        pretrained=pretrained and [catalog.sha256(path) for path in sorted(pretrained.parent.iterdir())],
-    )
-    card = training.Card(model=model, labels=labels, audio=p.audio, features=p.features, classifier=p.classifier)
-    with working(CLASSIFIER / name, key) as folder:
-        for seed in p.classifier.seeds:
-            network = classifiers.build(model, len(labels), p.audio, p.features, p.classifier, seed, pretrained)
-            state = checkpoint.Checkpoint(folder / f"seed{seed}.pt")
-            with Live(
-                str(PLOTS / "training" / name / f"seed{seed}"),
-                save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False,
-            ) as live:
+    with working(CLASSIFIER / name) as folder:
+        for seed in c.seeds:
+            body = PRETRAINED if pretrained["pretrained"] else None
+            network = networks.build(model, len(labels), p.audio, p.features, seed, body, **pretrained)
+            with Live(str(PLOTS / "training" / name / f"seed{seed}"), **LIVE) as live:
                 training.train(
-                    network, examples, labels, p.audio, p.classifier, p.runtime, device, seed, weights, state,
-                    functools.partial(report, live), validation, cache("embeddings"), mixup,
+                    network, examples, labels, p.audio, c, p.runtime, device, seed, weights,
+                    Checkpoint(folder / f"seed{seed}.pt"), functools.partial(report, live), validation,
+                    cache("embeddings"), mixup, how.loss,
                 )
-            training.save(CLASSIFIER / name / f"seed{seed}", network, card)
+            card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
+            io.save(CLASSIFIER / name / f"seed{seed}", network, card)
 
 
 def report(live: Live, step: int, measured: dict[str, float]) -> None:

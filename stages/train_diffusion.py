@@ -1,42 +1,47 @@
 """train_diffusion: learn one class's sounds from its training recordings, alone or on top of the shared base."""
 
-import json
-
 from dvclive import Live
 
-from counterpoise import altered, catalog, checkpoint, params, rehearsal, runtime, splits
-from counterpoise.diffusion import training
+from counterpoise import codecs
+from counterpoise.augment import latents
+from counterpoise.codecs.latents import Packed
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import runtime, tables
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import File
+from counterpoise.diffusion import model, training
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Normaliser, Packed, Pool
-from stages import BASE, DIFFUSION, LATENTS, PLOTS, PRETRAINED, run, working
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.embeddings.settings import Features
+from counterpoise.generation import early_stopping
+from counterpoise.generation.settings import Generate
+from stages import BASE, DIFFUSION, LATENTS, LIVE, PLOTS, PRETRAINED, SPLIT, run, working
+
+
+class Params(File):
+    codec: CodecSettings
+    diffusion: Diffusion
+    features: Features
+    generate: Generate
+    runtime: Runtime
 
 
 def main(label: str) -> None:
-    p = params.load()
+    p = Params.read()
     device = runtime.setup(p.runtime)
-    source, out, d = LATENTS / f"{label}.safetensors", DIFFUSION / label, p.diffusion
+    out, d = DIFFUSION / label, p.diffusion
 
-    # The class's training clips
-    packed = Packed(source)
-    partition = splits.partition(packed.clips, p.split, p.data)
-    splits.check_amounts(packed.clips, partition, [label], p.data.min_recordings, p.split)
-    rows = [row for row, part in enumerate(partition) if part == "train"]
-    seen = Pool([(packed, rows)]).clip_ids
-
-    # A network of its own, or this class's part of the base
+    # The class's clips, and how long to learn from them
+    packed = Packed(LATENTS / f"{label}.safetensors")
+    clips = tables.read(SPLIT / f"{label}.csv", tables.SPLIT).set_index("clip_id")
+    partition = clips.partition.reindex(packed.clips.clip_id).reset_index(drop=True)
+    rows = packed.rows(clips.index[clips.partition == "train"])
     steps = d.budget(len(rows)) if d.mode == "per_class" else 0
     alone = d.mode == "per_class" and d.init == "scratch"
-    if not alone:
-        base = json.loads((BASE / "seen.json").read_text())
-        seen = base["clip_ids"]
 
-    # Train, and listen on the way
-    key = checkpoint.key(
-        stage="train_diffusion", latents=catalog.sha256(source), seen=seen, steps=steps, diffusion=d,
-        generate=p.generate, codec=p.codec, features=p.features, runtime=p.runtime, partition=partition.tolist(),
-        networks=[catalog.sha256(path) for path in (*sorted(BASE.rglob("*.safetensors")), PRETRAINED) if path.exists()],
-    )
-    live = Live(str(PLOTS / "diffusion" / label), save_dvc_exp=False, dvcyaml=None, report=None, monitor_system=False)
+    # Train, and validate on the way
+    live = Live(str(PLOTS / "diffusion" / label), **LIVE)
 
     def report(step: int, **measured: float) -> None:
         live.step = step
@@ -44,31 +49,29 @@ def main(label: str) -> None:
             live.log_metric(metric, round(value, 4))
         live.make_summary()
 
-    with working(out, key) as folder, live:
-        learned = altered.pool([(packed, rows)], d, p.codec, device, folder) if steps else None
+    with working(out) as folder, live:
+        pool = latents.pool([(packed, rows)], d.augmented, d.seed, p.codec, device, folder) if steps else None
         if alone:
-            model = Model.fresh(learned, d, p.codec.name == "mel")
+            denoiser, seen = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
         else:
-            normaliser = Normaliser.load(BASE / "normaliser.safetensors")
-            model = Model.of_base(BASE, normaliser, base["labels"].index(label), tuned=steps > 0)
-        if learned:
-            seen = dict.fromkeys([*seen, *learned.clip_ids])
-            rehearsed = rehearsal.begin(
-                model, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
+            denoiser, seen = Model.of_base(BASE, label, tuned=steps > 0), model.seen(BASE)
+        if pool:
+            seen = [*seen, *pool.clip_ids]
+            validation = early_stopping.begin(
+                denoiser, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
                 report, folder,
             )
             trained = training.train(
-                model.network, learned, model.normaliser, steps, d, p.runtime, device,
-                checkpoint.Checkpoint(folder / "state.pt"), lambda at, loss: report(at, loss=loss), label, rehearsed,
+                denoiser.network, pool, denoiser.normaliser, steps, d, p.runtime, device,
+                Checkpoint(folder / "state.pt"), lambda at, loss: report(at, loss=loss), label, validation,
             )
-            model = model.with_weak(trained.early)
-            if rehearsed:
-                rehearsed.finish(out)
+            denoiser = denoiser.with_weak(trained.early)
+            if validation:
+                validation.finish(out)
             print(f"{label}: {trained.steps} steps on {len(rows)} clips, loss {trained.loss:.3f}")
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
-        model.save(out)
-        (out / "seen.json").write_text(json.dumps({"label": label, "clip_ids": list(seen)}, indent=1) + "\n")
+        denoiser.save(out, label, seen)
 
 
 if __name__ == "__main__":

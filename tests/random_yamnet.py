@@ -6,8 +6,11 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from counterpoise.classifiers.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT, YAMNet
-from counterpoise.params import Audio, Classifier, Features
+from counterpoise.classifiers.networks.yamnet import YAMNet
+from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.audio import Audio
+from counterpoise.embeddings.settings import Features
 
 ORIGIN = {"format": AUDIOSET_FORMAT, "kind": "tflite", "licence": "Apache-2.0", "sha256": "0" * 64, "source": "test"}
 

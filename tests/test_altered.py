@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import altered
-from counterpoise.latents import Packed, Writer
-from counterpoise.params import Codec, Diffusion
+from counterpoise.augment import latents
+from counterpoise.codecs.latents import Packed, Writer
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.diffusion.settings import Diffusion
 
 CPU, FRAMES = torch.device("cpu"), [40, 7, 25]
 
@@ -45,17 +46,17 @@ def settings(count):
 @pytest.fixture
 def folding(monkeypatch):
     built = []
-    monkeypatch.setattr(altered.codecs, "build", lambda codec, device: built.append(codec) or Folding())
+    monkeypatch.setattr(latents.codecs, "build", lambda codec, device: built.append(codec) or Folding())
     return built
 
 
 def test_none_are_made_unless_asked_for(parts, tmp_path, folding):
-    pool = altered.pool(parts, settings(0), Codec(name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool(parts, settings(0), CodecSettings(name="mel"), CPU, tmp_path / "work")
     assert pool.clip_ids == ["bark2", "bark0", "howl1"] and not folding and not (tmp_path / "work").exists()
 
 
 def test_every_clip_has_variations_of_its_class_and_length(parts, tmp_path, folding):
-    pool = altered.pool(parts, settings(2), Codec(name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool(parts, settings(2), CodecSettings(name="mel"), CPU, tmp_path / "work")
     assert pool.clip_ids == ["bark2", "bark0", "howl1", "bark2", "bark2", "bark0", "bark0", "howl1", "howl1"]
     assert pool.labels == [0, 0, 1, 0, 0, 0, 0, 1, 1]
     assert [pool[i].shape[1] for i in range(9)] == [25, 40, 7, 25, 25, 40, 40, 7, 7]
@@ -66,7 +67,7 @@ def test_every_clip_has_variations_of_its_class_and_length(parts, tmp_path, fold
 def test_variations_depend_on_the_clip_and_the_seed_alone(parts, tmp_path, folding):
     def of(parts, name, **change):
         params = settings(1).model_copy(update=change)
-        pool = altered.pool(parts, params, Codec(name="mel"), CPU, tmp_path / name)
+        pool = latents.pool(parts, params, CodecSettings(name="mel"), CPU, tmp_path / name)
         return dict(zip(pool.clip_ids, [pool[i] for i in range(len(pool))]))  # the variations come last
 
     everything, alone, other = of(parts, "a"), of([(parts[0][0], [0])], "b"), of(parts, "c", seed=1)
@@ -75,12 +76,12 @@ def test_variations_depend_on_the_clip_and_the_seed_alone(parts, tmp_path, foldi
 
 
 def test_those_of_an_interrupted_run_are_used_again(parts, tmp_path, folding, monkeypatch):
-    first = altered.pool(parts, settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    first = latents.pool(parts, settings(1), CodecSettings(name="mel"), CPU, tmp_path / "work")
     monkeypatch.setattr(altered, "alter", None)
-    again = altered.pool(parts, settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    again = latents.pool(parts, settings(1), CodecSettings(name="mel"), CPU, tmp_path / "work")
     assert all(torch.equal(first[i], again[i]) for i in range(len(first)))
 
 
 def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
-    pool = altered.pool([parts[0], (parts[1][0], [])], settings(1), Codec(name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool([parts[0], (parts[1][0], [])], settings(1), CodecSettings(name="mel"), CPU, tmp_path / "work")
     assert set(pool.labels) == {0}

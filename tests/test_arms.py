@@ -5,9 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from counterpoise import balance, catalog
-from counterpoise.arms import Arms, ArmsError, round_trip
-from counterpoise.params import Arm, Aug
+from counterpoise.core import tables
+from counterpoise.splits import balance
+from counterpoise.arms.arm import Arms, ArmsError, round_trip
+from counterpoise.cli.params import Arm
+from counterpoise.splits.balance import Aug
 
 CLASSES = {"bark": 20, "howl": 9, "pant": 4}  # training clips
 EVERY = list(Arm.__args__)
@@ -22,7 +24,7 @@ def training() -> pd.DataFrame:
         for i in range(count):
             clip_id = f"{label}{i:02d}"
             rows.append((clip_id, f"/{clip_id}.wav", label, f"{label}-r{max(0, i - 2)}", 1 + i % 3, 1.0, 16000, 1))
-    clips = pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+    clips = pd.DataFrame(rows, columns=list(tables.CLIPS)).astype(tables.CLIPS)
     return clips.sample(frac=1, random_state=0)
 
 
@@ -44,7 +46,7 @@ def variations(training: pd.DataFrame, factor: float = 3, seed: int = 0) -> pd.D
             source, fold = clips.source_id[root], clips.fold[root]
             row = (f"{root}_v{n}", f"/{root}_v{n}.flac", label, "own", root, "", source, fold, n, 1.0, "m")
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(catalog.LINEAGE)).astype(catalog.LINEAGE)
+    return pd.DataFrame(rows, columns=list(tables.LINEAGE)).astype(tables.LINEAGE)
 
 
 def table_of(arm: Arm, training: pd.DataFrame, share: float = 0.0, factor: float = 3, seed: int = 0) -> pd.DataFrame:
@@ -66,7 +68,7 @@ def roots(table: pd.DataFrame) -> dict[str, int]:
 @pytest.mark.parametrize("arm", EVERY)
 def test_a_table_depends_on_its_arguments_and_not_on_the_order_of_clips(training, arm):
     table = table_of(arm, training, share=0.3)
-    assert dict(table.dtypes.astype(str)) == catalog.EXAMPLES and table.clip_id.is_monotonic_increasing
+    assert dict(table.dtypes.astype(str)) == tables.EXAMPLES and table.clip_id.is_monotonic_increasing
     assert (table.sha256 == "hash of " + table.path).all()
     pd.testing.assert_frame_equal(table_of(arm, training.sample(frac=1, random_state=1), share=0.3), table)
 
@@ -141,7 +143,7 @@ def test_a_balanced_collection_needs_nothing(training):
     few = training[training.label.isin(["pant"])]
     arms = Arms(few, balance.plan({"pant": 4}, Aug(factor=3)), 0.0, 0)
     made = arms.lineage(EVERY, Path("made"), "mel")
-    assert made.empty and list(made.columns) == list(catalog.LINEAGE)
+    assert made.empty and list(made.columns) == list(tables.LINEAGE)
     for arm in EVERY:
         assert arms.table(arm, made, str).clip_id.tolist() == sorted(few.clip_id)
 
@@ -183,7 +185,7 @@ def test_a_lineage_names_its_root_its_seed_and_its_file(training):
     assert classical.seed.is_unique and set(classical.model) == {""}
     assert set(made.model[made.start == "roundtrip"]) == {"mel"}
     more = arms_of(training, factor=4).lineage(EVERY, Path("made"), "mel")
-    assert len(made.merge(more, on=list(catalog.LINEAGE))) == len(made) < len(more)  # more only add
+    assert len(made.merge(more, on=list(tables.LINEAGE))) == len(made) < len(more)  # more only add
     other = arms_of(training, seed=1).lineage(EVERY, Path("made"), "mel")
     assert not set(classical.seed) & set(other.seed[other.start == "classic"])
 

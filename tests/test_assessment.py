@@ -9,19 +9,25 @@ import pytest
 import soundfile
 import torch
 
-from counterpoise import audio, augmentation, catalog, classic, codecs, encoding
-from counterpoise.assessment import Assessor, derived
-from counterpoise.features import MelSpectrogram
-from counterpoise.generated import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
-from counterpoise.latents import Packed, Shelf
-from counterpoise.listening import Ear
-from counterpoise.params import Audio, Codec, Features, MelCodec
-from counterpoise.runtime import seed_for
+from counterpoise import codecs
+from counterpoise.augment import clips, effects
+from counterpoise.codecs import encode
+from counterpoise.core import audio, tables
+from counterpoise.assessment.assessor import Assessor, derived
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.assessment.measures import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
+from counterpoise.codecs.latents import Packed, Shelf
+from counterpoise.assessment.sounds import Listener
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.codecs.settings import MelSettings
+from counterpoise.core.audio import Audio
+from counterpoise.embeddings.settings import Features
+from counterpoise.core.runtime import seed_for
 
 FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
-CODEC = Codec(
+CODEC = CodecSettings(
     name="mel",
-    mel=MelCodec(
+    mel=MelSettings(
         bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
     ),
 )
@@ -42,14 +48,14 @@ def clips(tmp_path_factory):
         wave = 0.3 * np.sin(2 * np.pi * (400 + 500 * i) * time)
         soundfile.write(folder / f"c{i}.wav", np.stack([wave, 0.5 * wave]).T, 16000)
         rows.append((f"c{i}", str(folder / f"c{i}.wav"), "howl", f"r{i}", 1, len(time) / 16000, 16000, 2))
-    return pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+    return pd.DataFrame(rows, columns=list(tables.CLIPS)).astype(tables.CLIPS)
 
 
 @pytest.fixture(scope="module")
 def assessor(clips, tmp_path_factory):
     codec, path = codecs.build(CODEC, torch.device("cpu")), tmp_path_factory.mktemp("latents") / "howl.safetensors"
-    encoding.encode(codec, clips, path, 4)
-    ear = Ear(spectrum, MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
+    encode.encode(codec, clips, path, 4)
+    ear = Listener(spectrum, MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
     return Assessor(ear, Shelf([Packed(path)]), codec, 2, SEED)
 
 
@@ -63,7 +69,7 @@ def lineage(tmp_path):
         rows.append({"clip_id": f"v{i}", "path": str(tmp_path / f"v{i}.flac"), "label": "howl", "start": "own",
                      "root_clip_id": root, "other_clip_id": "", "source_id": f"r{root[1]}", "fold": 1,
                      "strength": strength, "seed": i, "model": ""})  # fmt: skip
-    return catalog.table(rows, catalog.LINEAGE)
+    return tables.table(rows, tables.LINEAGE)
 
 
 def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, monkeypatch):
@@ -78,12 +84,12 @@ def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, m
 
     for i, clip in enumerate(training.itertuples()):
         wave = audio.read(clip.path, FORM.sample_rate, FORM.channels)
-        changed = classic.augment(wave, FORM.sample_rate, seed_for("classic", SEED, clip.clip_id, 0))
+        changed = effects.augment(wave, FORM.sample_rate, seed_for("classic", SEED, clip.clip_id, 0))
         for name, heard in ((TRAINING, wave), (CLASSIC, changed)):
             expected = spectrum(torch.from_numpy(heard)[None], FORM.sample_rate)[0]
             np.testing.assert_allclose(sets[name].embeddings[i], expected, atol=0.05)
     decoded = derived(training, SEED, tmp_path)
-    augmentation.write_round_trips(decoded, training, assessor.shelf, assessor.codec, 4)
+    clips.write_round_trips(decoded, training, assessor.shelf, assessor.codec, 4)
     assert np.array_equal(sets[ROUND_TRIP].embeddings, assessor.ear.hear(decoded, "test").embeddings)
     assert os.listdir(tmp_path / "scratch") == []
 
@@ -103,7 +109,7 @@ def test_an_example_is_a_clip_its_round_trip_and_variations_of_it_first_of_all(a
 
 def test_one_sound_is_asked_of_each_clip_with_the_seed_of_its_first_augmentation(tmp_path):
     rows = [{"clip_id": name, "path": f"raw/{name}.wav", "source_id": f"from {name}"} for name in ("a", "b")]
-    clips = catalog.table(rows, {"clip_id": "str", "path": "str", "source_id": "str"})
+    clips = tables.table(rows, {"clip_id": "str", "path": "str", "source_id": "str"})
     table = derived(clips, 3, tmp_path)
     assert table.root_clip_id.tolist() == table.clip_id.tolist() == ["a", "b"]
     assert table.source_id.tolist() == ["from a", "from b"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from counterpoise import audio
+from counterpoise.core import audio
 
 RATE = 16000  # Hz
 

@@ -9,16 +9,22 @@ import pytest
 import soundfile
 import torch
 
-from counterpoise import audio, augmentation, balance, catalog, classic, codecs, encoding
-from counterpoise.arms import Arms
-from counterpoise.latents import Packed, Shelf, reflect
-from counterpoise.params import Aug, Codec, MelCodec
-from counterpoise.params import Audio as Form
+from counterpoise import codecs
+from counterpoise.augment import clips, effects
+from counterpoise.codecs import encode
+from counterpoise.core import audio, tables
+from counterpoise.splits import balance
+from counterpoise.arms.arm import Arms
+from counterpoise.codecs.latents import Packed, Shelf, reflect
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.codecs.settings import MelSettings
+from counterpoise.splits.balance import Aug
+from counterpoise.core.audio import Audio as Form
 
 FORM = Form(sample_rate=8000, channels=1, seconds=1.0)
-CODEC = Codec(
+CODEC = CodecSettings(
     name="mel",
-    mel=MelCodec(
+    mel=MelSettings(
         bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
     ),
 )  # fmt: skip
@@ -48,10 +54,10 @@ def collection(tmp_path_factory) -> tuple[pd.DataFrame, Shelf]:
         path = folder / f"c{i}.wav"
         soundfile.write(path, np.stack([wave, 0.5 * wave]).T, 16000)
         rows.append((f"c{i}", str(path), label, f"r{i}", 1, len(time) / 16000, 16000, 2))
-    clips = pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+    clips = pd.DataFrame(rows, columns=list(tables.CLIPS)).astype(tables.CLIPS)
     codec = codecs.build(CODEC, torch.device("cpu"))
     for label, own in clips.groupby("label"):
-        encoding.encode(codec, own, folder / f"{label}.safetensors", 4)
+        encode.encode(codec, own, folder / f"{label}.safetensors", 4)
     return clips, Shelf([Packed(folder / f"{label}.safetensors") for label in ("bark", "howl")])
 
 
@@ -62,18 +68,18 @@ def lineage(clips: pd.DataFrame, start: str, folder: Path) -> pd.DataFrame:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): catalog.sha256(path) for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix(): tables.sha256(path) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_classical_variation_is_its_root_augmented_by_its_seed(collection, tmp_path):
     clips, _ = collection
     made = lineage(clips, "classic", tmp_path)
-    augmentation.write_classic(made, clips, FORM)
+    clips.write_classic(made, clips, FORM)
     assert set(contents(tmp_path)) == {f"classic/bark/{clip_id}.flac" for clip_id in made.clip_id} and len(made) == 6
     assert len(set(contents(tmp_path).values())) == 6
     for row in made.itertuples():
         root = clips.set_index("clip_id").loc[row.root_clip_id]
-        wave = classic.augment(audio.read(root.path, 8000, 1), 8000, row.seed)
+        wave = effects.augment(audio.read(root.path, 8000, 1), 8000, row.seed)
         heard = audio.read(row.path, 8000, 1)
         assert soundfile.info(row.path).samplerate == 8000 and heard.shape == (1, 2000)
         np.testing.assert_allclose(heard, wave, atol=2 / 2**15)
@@ -83,7 +89,7 @@ def test_a_round_trip_is_its_root_through_the_codec_and_as_long(collection, tmp_
     clips, shelf = collection
     made = lineage(clips, "roundtrip", tmp_path)
     codec = Counting()
-    augmentation.write_round_trips(made, clips, shelf, codec, batch_size=4)
+    clips.write_round_trips(made, clips, shelf, codec, batch_size=4)
     assert len(made) == 12 and max(codec.sizes) == 4 and sum(codec.sizes) == 12
     assert set(contents(tmp_path)) == {f"roundtrip/{row.label}/{row.clip_id}.flac" for row in made.itertuples()}
     for row in made.itertuples():
@@ -102,7 +108,7 @@ def test_the_size_of_batches_changes_no_file(collection, tmp_path):
     codec = codecs.build(CODEC, torch.device("cpu"))
     for size in (1, 5):
         made = lineage(clips, "roundtrip", tmp_path / str(size))
-        augmentation.write_round_trips(made, clips, shelf, codec, size)
+        clips.write_round_trips(made, clips, shelf, codec, size)
     assert contents(tmp_path / "1") == contents(tmp_path / "5") != {}
 
 
@@ -112,8 +118,8 @@ def test_what_is_finished_is_not_made_again_and_what_is_missing_comes_back_as_it
     codec = Counting()
 
     def make() -> None:
-        augmentation.write_classic(made[0], clips, FORM)
-        augmentation.write_round_trips(made[1], clips, shelf, codec, 4)
+        clips.write_classic(made[0], clips, FORM)
+        clips.write_round_trips(made[1], clips, shelf, codec, 4)
 
     make()
     whole, calls = contents(tmp_path), len(codec.sizes)
@@ -131,6 +137,6 @@ def test_nothing_is_asked_nothing_is_made(collection, tmp_path):
     clips, shelf = collection
     for start in ("classic", "roundtrip"):
         made = lineage(clips, start, tmp_path).head(0)
-        augmentation.write_classic(made, clips, FORM)
-        augmentation.write_round_trips(made, clips, shelf, Counting(), 4)
+        clips.write_classic(made, clips, FORM)
+        clips.write_round_trips(made, clips, shelf, Counting(), 4)
     assert not contents(tmp_path)

@@ -1,7 +1,7 @@
 import pytest
 
-from counterpoise.balance import BalanceError, per_root, plan, share_out, warnings
-from counterpoise.params import Aug
+from counterpoise.splits.balance import BalanceError, per_root, plan, share_out, warnings
+from counterpoise.splits.balance import Aug
 
 COUNTS = {"siren": 120, "bark": 100, "shot": 12}
 

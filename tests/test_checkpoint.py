@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterpoise import checkpoint, params
-from counterpoise.checkpoint import Checkpoint
+from counterpoise.core import checkpoint
+from counterpoise.generation import settings
+from counterpoise.core.checkpoint import Checkpoint
 
 DETERMINANTS = {
-    "stage": "train", "steps": 3, "rate": 0.1, "seen": ["a", "b"], "none": None, "generate": params.Generate(),
+    "stage": "train", "steps": 3, "rate": 0.1, "seen": ["a", "b"], "none": None, "generate": settings.Generate(),
 }  # fmt: skip
 
 
@@ -25,7 +26,7 @@ DETERMINANTS = {
         {"seen": ["b", "a"]},
         {"seen": ["a", "b", "c"]},
         {"none": 0},
-        {"generate": params.Generate(strength=0.5)},
+        {"generate": settings.Generate(strength=0.5)},
         {"one_more": None},
     ],
 )

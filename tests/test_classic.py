@@ -3,7 +3,7 @@ import random
 import numpy as np
 import pytest
 
-from counterpoise import classic
+from counterpoise.augment import effects
 
 RATE = 16000
 
@@ -16,9 +16,9 @@ def sound(channels: int = 1, samples: int = 8000, level: float = 0.1) -> np.ndar
 
 def only(monkeypatch, effect) -> None:
     """Leave one of the effects, always applied."""
-    chosen = next(transform for transform in classic.EFFECTS.transforms if type(transform).__name__ == effect)
+    chosen = next(transform for transform in effects.EFFECTS.transforms if type(transform).__name__ == effect)
     monkeypatch.setattr(chosen, "p", 1.0)
-    monkeypatch.setattr(classic, "EFFECTS", type(classic.EFFECTS)([chosen]))
+    monkeypatch.setattr(classic, "EFFECTS", type(effects.EFFECTS)([chosen]))
 
 
 def loudest(wave: np.ndarray) -> float:
@@ -32,14 +32,14 @@ def loudest(wave: np.ndarray) -> float:
 def test_a_variation_has_the_shape_of_the_sound_and_differs(channels, samples):
     wave = sound(channels, samples)
     for seed in range(8):
-        varied = classic.augment(wave, RATE, seed)
+        varied = effects.augment(wave, RATE, seed)
         assert varied.shape == wave.shape and varied.dtype == np.float32 and np.isfinite(varied).all()
         assert not np.array_equal(varied, wave)
 
 
 def test_the_seed_decides():
     wave = sound()
-    first, again, other = (classic.augment(wave, RATE, seed) for seed in (2**62, 2**62, 1))
+    first, again, other = (effects.augment(wave, RATE, seed) for seed in (2**62, 2**62, 1))
     assert np.array_equal(first, again)
     assert not np.allclose(first, other, atol=1e-3)
 
@@ -50,9 +50,9 @@ def test_global_random_numbers_are_neither_used_nor_changed():
     expected = random.random(), np.random.rand()
     random.seed(1)
     np.random.seed(1)
-    first = classic.augment(sound(), RATE, 5)
+    first = effects.augment(sound(), RATE, 5)
     assert (random.random(), np.random.rand()) == expected
-    assert np.array_equal(classic.augment(sound(), RATE, 5), first)
+    assert np.array_equal(effects.augment(sound(), RATE, 5), first)
 
 
 def test_the_generators_are_restored_after_an_error(monkeypatch):
@@ -63,13 +63,13 @@ def test_the_generators_are_restored_after_an_error(monkeypatch):
     monkeypatch.setattr(classic, "EFFECTS", fail)
     state = random.getstate()
     with pytest.raises(RuntimeError):
-        classic.augment(sound(), RATE, 0)
+        effects.augment(sound(), RATE, 0)
     assert random.getstate() == state
 
 
 def test_nothing_is_clipped():
     for seed in range(20):
-        varied = classic.augment(sound(level=0.9), RATE, seed)
+        varied = effects.augment(sound(level=0.9), RATE, seed)
         assert np.abs(varied).max() <= 1.0
         assert (np.abs(varied) > 0.998).sum() < 5
 
@@ -77,23 +77,23 @@ def test_nothing_is_clipped():
 def test_the_sound_that_was_given_stays_as_it_was():
     wave = sound()
     before = wave.copy()
-    classic.augment(wave, RATE, 0)
+    effects.augment(wave, RATE, 0)
     assert np.array_equal(wave, before)
 
 
 def test_a_faster_sound_does_not_end_in_silence(monkeypatch):
     only(monkeypatch, "TimeStretch")
     wave = sound()
-    ends = [np.square(classic.augment(wave, RATE, seed)[0, -400:]).mean() for seed in range(10)]
+    ends = [np.square(effects.augment(wave, RATE, seed)[0, -400:]).mean() for seed in range(10)]
     assert min(ends) > 0.3 * np.square(wave[0, -400:]).mean()
 
 
 def test_stretching_keeps_the_pitch_and_shifting_moves_it_within_four_semitones(monkeypatch):
     only(monkeypatch, "TimeStretch")
-    assert all(loudest(classic.augment(sound(), RATE, seed)) == pytest.approx(440, abs=6) for seed in range(5))
+    assert all(loudest(effects.augment(sound(), RATE, seed)) == pytest.approx(440, abs=6) for seed in range(5))
     monkeypatch.undo()
     only(monkeypatch, "PitchShift")
-    shifts = [12 * np.log2(loudest(classic.augment(sound(), RATE, seed)) / 440) for seed in range(10)]
+    shifts = [12 * np.log2(loudest(effects.augment(sound(), RATE, seed)) / 440) for seed in range(10)]
     assert -4.3 < min(shifts) < -1 and 1 < max(shifts) < 4.3
 
 
@@ -102,16 +102,16 @@ def test_noise_is_five_to_forty_decibels_below_the_sound(monkeypatch):
     wave = sound()
     ratios = []
     for seed in range(20):
-        noise = classic.augment(wave, RATE, seed) - wave
+        noise = effects.augment(wave, RATE, seed) - wave
         ratios.append(10 * np.log10(np.square(wave).mean() / np.square(noise).mean()))
     assert 4.5 < min(ratios) < 12 and 33 < max(ratios) < 40.5
 
 
 def test_silence_stays_silent():
-    assert all(not classic.augment(np.zeros((1, 4000), np.float32), RATE, seed).any() for seed in range(6))
+    assert all(not effects.augment(np.zeros((1, 4000), np.float32), RATE, seed).any() for seed in range(6))
 
 
 @pytest.mark.parametrize("shape", [(8000,), (3, 8000), (1, 0)])
 def test_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected \[1 or 2, 1 or more\]"):
-        classic.augment(np.zeros(shape, np.float32), RATE, 0)
+        effects.augment(np.zeros(shape, np.float32), RATE, 0)

@@ -4,10 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from counterpoise.classifiers import build
-from counterpoise.classifiers.yamnet import SameConv2d
-from counterpoise.features import yamnet_patches
-from counterpoise.params import Audio, Classifier, Features
+from counterpoise.classifiers.networks import build
+from counterpoise.embeddings.yamnet import SameConv2d
+from counterpoise.embeddings.yamnet import yamnet_patches
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.audio import Audio
+from counterpoise.embeddings.settings import Features
 
 torch.set_num_threads(1)
 

@@ -14,9 +14,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from counterpoise import catalog
-from counterpoise.classifiers import audioset, audioset_reader
-from counterpoise.classifiers.yamnet import AudioSetError, load_audioset
+from counterpoise.core import tables
+from counterpoise.embeddings import audioset, audioset_reader
+from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 
 ROOT = Path(__file__).parent.parent
 ADDRESS = "https://tfhub.dev/google/yamnet/1"
@@ -130,7 +130,7 @@ def test_a_quantised_tflite_file_becomes_the_same_network_within_its_rounding(ma
     audioset.convert(str(made / "yamnet.tflite"), tmp_path / "lite.safetensors")
     found = origin(tmp_path / "lite.safetensors")
     assert found["kind"] == "tflite"
-    assert found["sha256"] == catalog.sha256(made / "yamnet.tflite")
+    assert found["sha256"] == tables.sha256(made / "yamnet.tflite")
     lite, exact = load_audioset(tmp_path / "lite.safetensors"), load_audioset(made / "weights.safetensors")
     wave = torch.from_numpy(audioset_reader.probe())[None, None]
     with torch.inference_mode():

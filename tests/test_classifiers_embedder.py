@@ -3,11 +3,13 @@ import pytest
 import random_yamnet
 import torch
 
-from counterpoise import audio as sound
-from counterpoise.classifiers import build, training
-from counterpoise.classifiers.embedder import Embedder
-from counterpoise.classifiers.yamnet import AudioSetError, load_audioset
-from counterpoise.params import Audio, Classifier, Features
+from counterpoise.core import audio as sound
+from counterpoise.classifiers.networks import build, io
+from counterpoise.embeddings.embedder import Embedder
+from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.audio import Audio
+from counterpoise.embeddings.settings import Features
 
 CPU = torch.device("cpu")
 AUDIO = Audio(sample_rate=8000, channels=1, seconds=0.5)
@@ -26,8 +28,8 @@ def audioset(tmp_path_factory) -> Embedder:
 def own(folder, name: str = "cnn", audio: Audio = AUDIO) -> Embedder:
     classifier = Classifier(seeds=[0], steps=1, batch_size=1)
     model = build(name, 2, audio, FEATURES, classifier)
-    card = training.Card(model=name, labels=["a", "b"], audio=audio, features=FEATURES, classifier=classifier)
-    training.save(folder, model, card)
+    card = io.Card(model=name, labels=["a", "b"], audio=audio, features=FEATURES, classifier=classifier)
+    io.save(folder, model, card)
     return Embedder.own(folder, CPU)
 
 
@@ -71,7 +73,7 @@ def test_an_embedding_does_not_depend_on_its_neighbours(audioset, tmp_path):
 def test_a_classifier_of_ours_embeds_clips_as_it_reads_them(tmp_path):
     embedder = own(tmp_path / "cnn")
     assert (embedder.name, embedder.width) == ("own cnn", 64)
-    model, _ = training.load(tmp_path / "cnn", CPU)
+    model, _ = io.load(tmp_path / "cnn", CPU)
     wave = waves(2, 1, 9000)
     with torch.inference_mode():
         expected = model.embed(model.spectrogram(wave[..., :4000]))
@@ -94,5 +96,5 @@ def test_no_sounds_have_no_embeddings(audioset):
 def test_missing_sources_are_named(tmp_path):
     with pytest.raises(AudioSetError, match="yamnet.safetensors is missing"):
         Embedder.audioset(tmp_path / "yamnet.safetensors", CPU)
-    with pytest.raises(training.ModelError, match="config.json is missing"):
+    with pytest.raises(io.ModelError, match="config.json is missing"):
         Embedder.own(tmp_path, CPU)

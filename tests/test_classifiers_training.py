@@ -8,25 +8,18 @@ import pytest
 import random_yamnet
 import torch
 
-from counterpoise import audio as sound
-from counterpoise import catalog
-from counterpoise.checkpoint import Checkpoint
-from counterpoise.classifiers import build
+from counterpoise.core import audio as sound
+from counterpoise.core import tables
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.batches import draw, order
-from counterpoise.classifiers.training import (
-    Card,
-    ModelError,
-    TrainingError,
-    class_weights,
-    load,
-    mix,
-    predict,
-    save,
-    softened,
-    train,
-)
-from counterpoise.params import Audio, Classifier, Features, Runtime
-from counterpoise.runtime import seed_for
+from counterpoise.classifiers.networks.io import Card, ModelError, load, save
+from counterpoise.classifiers.training import TrainingError, class_weights, mix, predict, softened, train
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.embeddings.settings import Features
+from counterpoise.core.runtime import seed_for
 
 torch.set_num_threads(1)
 
@@ -52,8 +45,8 @@ def examples(tmp_path_factory) -> pd.DataFrame:
         path = folder / f"{number}.flac"
         sound.write_flac(path, wave[None].astype(np.float32), 8000)
         clip = {"clip_id": str(number), "path": str(path), "label": label, "source_id": str(number)}
-        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": catalog.sha256(path)})
-    return catalog.table(rows, catalog.EXAMPLES)
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": tables.sha256(path)})
+    return tables.table(rows, tables.EXAMPLES)
 
 
 def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Module:

@@ -11,11 +11,13 @@ from encodec.model import EncodecModel
 from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.utils import _linear_overlap_add
 
-from counterpoise import audio, encoding, params
+from counterpoise import codecs
+from counterpoise.codecs import encode, encodec
+from counterpoise.core import audio
 from counterpoise.codecs import CodecError, build
 from counterpoise.codecs import encodec
 from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
-from counterpoise.latents import Packed
+from counterpoise.codecs.latents import Packed
 
 CPU = torch.device("cpu")
 NAMES = ["encodec_24khz", "encodec_48khz"]
@@ -67,7 +69,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def codecs(weights):
     return {
-        name: build(params.Codec(name=name, encodec=params.EncodecCodec(checkpoint=str(path))), CPU)
+        name: build(CodecSettings(name=name, encodec=EncodecSettings(checkpoint=str(path))), CPU)
         for name, path in weights.items()
     }
 
@@ -105,7 +107,7 @@ def test_they_say_what_every_codec_says(codecs):
 def test_networks_of_the_official_size_encode_and_decode(monkeypatch, tmp_path, name):
     monkeypatch.setitem(encodec.ARCHITECTURES, name, OFFICIAL[name])
     torch.save(encodec._untrained(name).state_dict(), tmp_path / "random.th")
-    codec = EncodecCodec(name, params.EncodecCodec(checkpoint=str(tmp_path / "random.th")), CPU)
+    codec = EncodecCodec(name, EncodecSettings(checkpoint=str(tmp_path / "random.th")), CPU)
     wave = codec.decode(codec.encode(noise(codec.channels, 3200)))
     assert wave.shape == (1, codec.channels, 3200) and wave.isfinite().all()
 
@@ -133,7 +135,7 @@ def test_24khz_latents_and_waves_are_the_networks_own(codecs):
 @pytest.mark.parametrize("chunk_seconds", [1e-6, 0.05])
 def test_24khz_pieces_change_nothing_but_rounding(codecs, weights, chunk_seconds):
     whole = codecs["encodec_24khz"]
-    settings = params.EncodecCodec(checkpoint=str(weights["encodec_24khz"]), chunk_seconds=chunk_seconds)
+    settings = EncodecSettings(checkpoint=str(weights["encodec_24khz"]), chunk_seconds=chunk_seconds)
     pieces = EncodecCodec("encodec_24khz", settings, CPU)
     wave = noise(1, 4000 + 77)
     latents = whole.encode(wave)
@@ -241,8 +243,8 @@ def test_files_of_any_length_rate_and_channels_are_encoded_alike_in_any_batch(co
         rows.append({"clip_id": str(number), "path": str(tmp_path / f"{number}.flac"), "label": "bark",
                      "source_id": "s", "fold": 1, "seconds": samples / rate})  # fmt: skip
     clips = pd.DataFrame(rows)
-    encoding.encode(codec, clips, tmp_path / "together.safetensors", 8)
-    encoding.encode(codec, clips.iloc[[1]], tmp_path / "alone.safetensors", 8)
+    encode.encode(codec, clips, tmp_path / "together.safetensors", 8)
+    encode.encode(codec, clips.iloc[[1]], tmp_path / "alone.safetensors", 8)
     together, alone = Packed(tmp_path / "together.safetensors"), Packed(tmp_path / "alone.safetensors")
     second = codec.sample_rate // codec.hop
     assert [together[row].shape[1] for row in range(5)] == [1, math.ceil(0.05 * second), second, second, second + 1]
@@ -255,7 +257,7 @@ def test_48khz_the_end_of_an_encoded_file_comes_back_as_loud_as_the_rest(codecs,
     audio.write_flac(tmp_path / "0.flac", noise(2, 57600)[0].numpy(), 48000)
     clips = pd.DataFrame([{"clip_id": "0", "path": str(tmp_path / "0.flac"), "label": "bark", "source_id": "s",
                            "fold": 1, "seconds": 1.2}])  # fmt: skip
-    encoding.encode(codec, clips, tmp_path / "bark.safetensors", 8)
+    encode.encode(codec, clips, tmp_path / "bark.safetensors", 8)
     wave = codec.decode(Packed(tmp_path / "bark.safetensors")[0][None])[0]
     assert 20 * math.log10(wave[:, -9600:].std() / wave[:, :48000].std()) == pytest.approx(0, abs=1)  # dB
 
@@ -271,7 +273,7 @@ def test_silence_is_the_frame_of_digital_silence(codecs, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_requantising_passes_latents_through_the_models_quantiser(codecs, weights, name):
     plain = codecs[name]
-    settings = params.EncodecCodec(checkpoint=str(weights[name]), requantise=6.0)
+    settings = EncodecSettings(checkpoint=str(weights[name]), requantise=6.0)
     coarse = EncodecCodec(name, settings, CPU)
     latents = plain.encode(noise(plain.channels, 6400))
     model = plain._model
@@ -287,7 +289,7 @@ def test_requantising_passes_latents_through_the_models_quantiser(codecs, weight
 def test_requantising_in_pieces_changes_nothing(weights):
     waves = []
     for chunk_seconds in (5.0, 0.1):
-        settings = params.EncodecCodec(
+        settings = EncodecSettings(
             checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
         )
         codec = EncodecCodec("encodec_24khz", settings, CPU)
@@ -296,7 +298,7 @@ def test_requantising_in_pieces_changes_nothing(weights):
 
 
 def test_a_bandwidth_that_the_model_does_not_have_is_refused(weights):
-    settings = params.EncodecCodec(checkpoint=str(weights["encodec_48khz"]), requantise=1.5)
+    settings = EncodecSettings(checkpoint=str(weights["encodec_48khz"]), requantise=1.5)
     with pytest.raises(CodecError, match="requantise is 1.5; encodec_48khz has 3, 6, 12, 24 kbit/s"):
         EncodecCodec("encodec_48khz", settings, CPU)
 
@@ -311,7 +313,7 @@ def test_another_number_of_channels_is_refused(codecs, name, channels):
 
 def test_building_leaves_the_global_random_state_alone(weights):
     state = torch.get_rng_state()
-    EncodecCodec("encodec_24khz", params.EncodecCodec(checkpoint=str(weights["encodec_24khz"])), CPU)
+    EncodecCodec("encodec_24khz", EncodecSettings(checkpoint=str(weights["encodec_24khz"])), CPU)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -397,7 +399,7 @@ class Bomb:
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CodecError, match="nowhere.th is missing"):
-        EncodecCodec("encodec_24khz", params.EncodecCodec(checkpoint=str(tmp_path / "nowhere.th")), CPU)
+        EncodecCodec("encodec_24khz", EncodecSettings(checkpoint=str(tmp_path / "nowhere.th")), CPU)
 
 
 def test_weights_are_downloaded_once_and_checked(server, weights, monkeypatch, tmp_path_factory):
@@ -422,7 +424,7 @@ def test_a_codec_without_a_checkpoint_downloads_into_the_users_cache(server, wei
     file = f"encodec_24khz-{hashlib.sha256(content).hexdigest()[:8]}.th"
     monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
     (folder / file).write_bytes(content)
-    codec = EncodecCodec("encodec_24khz", params.EncodecCodec(), CPU, weights_url=url)
+    codec = EncodecCodec("encodec_24khz", EncodecSettings(), CPU, weights_url=url)
     assert codec.latent_channels == 128
     assert [p.name for p in cache.rglob("*.th")] == [file]
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise import catalog, collection, pictures
-from counterpoise.duplicates import Duplicates
+from counterpoise.core import tables
+from counterpoise.datasets import folds, plots, summary
+from counterpoise.datasets.duplicates import Duplicates
 
 
 def catalogue(recordings: dict[str, int], clips_each: int = 2, fold: int = 0) -> pd.DataFrame:
@@ -19,21 +20,21 @@ def catalogue(recordings: dict[str, int], clips_each: int = 2, fold: int = 0) ->
         for r in range(n)
         for c in range(clips_each)
     ]
-    return catalog.table(rows, catalog.CLIPS)
+    return tables.table(rows, tables.CLIPS)
 
 
 def described(clips: pd.DataFrame, partition: list[str], rejected=(), mended=(), pairs=()) -> dict:
-    return collection.describe(
+    return summary.describe(
         clips,
         pd.Series(partition, index=clips.index),
-        catalog.table(list(rejected), catalog.REJECTED),
-        catalog.table(list(mended), catalog.MENDED),
-        Duplicates(catalog.table(list(pairs), catalog.DUPLICATES)),
+        tables.table(list(rejected), tables.REJECTED),
+        tables.table(list(mended), tables.MENDED),
+        Duplicates(tables.table(list(pairs), tables.DUPLICATES)),
     )
 
 
 def test_folds_hold_whole_recordings_and_something_of_every_class():
-    clips = collection.assign_folds(catalogue({"bark": 40, "howl": 10, "sneeze": 5}), folds=5, seed=0)
+    clips = folds.assign_folds(catalogue({"bark": 40, "howl": 10, "sneeze": 5}), folds=5, seed=0)
     assert sorted(clips.fold.unique()) == [1, 2, 3, 4, 5]
     assert (clips.groupby("source_id").fold.nunique() == 1).all()
     assert pd.crosstab(clips.label, clips.fold).to_numpy().tolist() == [[16] * 5, [4] * 5, [2] * 5]
@@ -41,31 +42,31 @@ def test_folds_hold_whole_recordings_and_something_of_every_class():
 
 def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_clips():
     clips = catalogue({"bark": 12, "howl": 7})
-    folds = collection.assign_folds(clips, 4, seed=1).set_index("clip_id").fold
-    shuffled = collection.assign_folds(clips.sample(frac=1, random_state=0), 4, seed=1).set_index("clip_id").fold
+    folds = folds.assign_folds(clips, 4, seed=1).set_index("clip_id").fold
+    shuffled = folds.assign_folds(clips.sample(frac=1, random_state=0), 4, seed=1).set_index("clip_id").fold
     assert shuffled[folds.index].equals(folds)
-    assert not collection.assign_folds(clips, 4, seed=2).set_index("clip_id").fold.equals(folds)
+    assert not folds.assign_folds(clips, 4, seed=2).set_index("clip_id").fold.equals(folds)
 
 
 def test_official_folds_stay_and_draw_the_rest_of_their_recordings_to_them():
     clips = catalogue({"bark": 8})
     clips.loc[clips.source_id == "bark_0", "fold"] = [7, 0]
-    assigned = collection.assign_folds(clips, 3, seed=0)
+    assigned = folds.assign_folds(clips, 3, seed=0)
     assert assigned.fold[assigned.source_id == "bark_0"].tolist() == [7, 7]
     assert set(assigned.fold[assigned.source_id != "bark_0"]) == {1, 2, 3}
     official = catalogue({"bark": 2}, fold=9)
-    pd.testing.assert_frame_equal(collection.assign_folds(official, 5, seed=0), official)
+    pd.testing.assert_frame_equal(folds.assign_folds(official, 5, seed=0), official)
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_class_with_fewer_recordings_than_folds_is_dealt_out_all_the_same():
-    clips = collection.assign_folds(catalogue({"bark": 10, "sneeze": 2}, clips_each=1), folds=5, seed=0)
+    clips = folds.assign_folds(catalogue({"bark": 10, "sneeze": 2}, clips_each=1), folds=5, seed=0)
     assert clips.fold[clips.label == "sneeze"].nunique() == 2
 
 
 def test_more_folds_than_clips_of_any_class_are_an_error_that_names_a_number():
-    with pytest.raises(collection.CollectionError, match=r"data.folds is 9.*Set data.folds to 8 or less"):
-        collection.assign_folds(catalogue({"bark": 4, "howl": 1}), folds=9, seed=0)
+    with pytest.raises(folds.CollectionError, match=r"data.folds is 9.*Set data.folds to 8 or less"):
+        folds.assign_folds(catalogue({"bark": 4, "howl": 1}), folds=9, seed=0)
 
 
 def test_everything_is_counted_in_all_by_partition_and_by_class():
@@ -97,12 +98,12 @@ def test_rejections_and_mendings_are_counted_by_kind():
 
 
 def test_a_sound_collection_has_no_warnings():
-    clips = collection.assign_folds(catalogue({"bark": 10, "howl": 5}), folds=5, seed=0)
+    clips = folds.assign_folds(catalogue({"bark": 10, "howl": 5}), folds=5, seed=0)
     assert described(clips, ["test" if fold == 1 else "train" for fold in clips.fold])["warnings"] == []
 
 
 def test_warnings_name_the_classes_that_cannot_be_judged():
-    clips = collection.assign_folds(catalogue({"bark": 10, "howl": 1, "sneeze": 3}), folds=5, seed=0)
+    clips = folds.assign_folds(catalogue({"bark": 10, "howl": 1, "sneeze": 3}), folds=5, seed=0)
     data = described(clips, ["test" if label == "bark" else "train" for label in clips.label])
     assert data["imbalance_ratio"] is None
     assert data["warnings"] == [
@@ -136,7 +137,7 @@ def test_the_picture_has_the_same_bytes_when_drawn_again_and_grows_with_the_clas
     few, many = catalogue({"bark": 3, "howl": 2}), catalogue({f"class_{i}": i + 1 for i in range(9)})
     for name, clips in (("first", few), ("again", few), ("many", many)):
         data = described(clips, ["train", "test"] * (len(clips) // 2))
-        pictures.collection(data, {"bark": "Bark"}, tmp_path / f"{name}.png")
+        plots.collection(data, {"bark": "Bark"}, tmp_path / f"{name}.png")
     first = (tmp_path / "first.png").read_bytes()
     assert first.startswith(b"\x89PNG") and first == (tmp_path / "again.png").read_bytes()
     heights = [int.from_bytes((tmp_path / f"{name}.png").read_bytes()[20:24], "big") for name in ("first", "many")]

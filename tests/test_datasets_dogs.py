@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import soundfile
 
-from counterpoise import catalog
+from counterpoise.core import tables
 from counterpoise.datasets import dogs
-from counterpoise.params import Data
+from counterpoise.datasets.settings import Data
 
 ALL = {slug: slug.title() for slug in dogs.RECORDINGS}
 RARE = ("eat", "drink", "sneeze")
@@ -19,7 +19,7 @@ def make(raw, slugs=tuple(ALL), scale=0.01, seed=0):
 
 
 def contents(clips):
-    return {row.clip_id: catalog.sha256(row.path) for row in clips.itertuples()}
+    return {row.clip_id: tables.sha256(row.path) for row in clips.itertuples()}
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,17 @@ def small(tmp_path_factory):
 def test_the_catalogue_has_its_columns_and_nothing_is_rejected(tmp_path):
     data = Data(dataset="dogs", path="unused", scale=0.01)
     clips, rejected = dogs.collect(data, {"drink": "Drinking"}, tmp_path)
-    assert clips.dtypes.astype(str).to_dict() == catalog.CLIPS
-    assert list(rejected.columns) == list(catalog.REJECTED)
+    assert clips.dtypes.astype(str).to_dict() == tables.CLIPS
+    assert list(rejected.columns) == list(tables.REJECTED)
     assert rejected.empty
-    catalog.check_clips(clips)
+    tables.check_clips(clips)
     first = clips.iloc[0]
     assert first.path == (tmp_path / "drink" / f"{first.clip_id}.flac").as_posix()
 
 
 def test_the_written_catalogue_reads_back_unchanged(small, tmp_path):
-    catalog.write(small, tmp_path / "clips.csv")
-    pd.testing.assert_frame_equal(catalog.read(tmp_path / "clips.csv", catalog.CLIPS), small, rtol=1e-5)
+    tables.write(small, tmp_path / "clips.csv")
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "clips.csv", tables.CLIPS), small, rtol=1e-5)
 
 
 def test_two_runs_write_the_same_bytes(small, tmp_path):

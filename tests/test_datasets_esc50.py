@@ -7,12 +7,12 @@ import pandas as pd
 import pooch
 import pytest
 
-from counterpoise import catalog
+from counterpoise.core import tables
 from counterpoise.datasets import esc50
 from counterpoise.datasets.esc50 import COLLECTION, listing
 from counterpoise.datasets.fetch import FetchError
 from counterpoise.datasets.published import PublishedError
-from counterpoise.params import Data
+from counterpoise.datasets.settings import Data
 
 CLASSES = {"dog": "Dog", "crackling_fire": "Crackling fire"}
 RAW = Path("unused")
@@ -62,7 +62,7 @@ def take_as_published(root, monkeypatch):
 def test_the_classes_asked_for_are_listed_with_their_official_folds(tmp_path):
     root = lay_out(tmp_path / "ESC-50-master")
     files = listing(data(root), CLASSES, RAW)
-    assert dict(files.dtypes.astype(str)) == catalog.FILES
+    assert dict(files.dtypes.astype(str)) == tables.FILES
     assert files.label.tolist() == ["dog"] * 5 + ["crackling_fire"] * 5
     assert files.fold.tolist() == [1, 2, 3, 4, 5] * 2
     assert files.path[5] == (root / "audio" / "1-112-A-12.wav").as_posix()

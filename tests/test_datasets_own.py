@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from counterpoise import catalog
+from counterpoise.core import tables
 from counterpoise.datasets import own
 from counterpoise.datasets.own import OwnError, find_classes, listing
-from counterpoise.naming import slug
-from counterpoise.params import Data
+from counterpoise.core.naming import slug
+from counterpoise.datasets.settings import Data
 
 RAW = Path("unused")
 AWKWARD = [
@@ -66,7 +66,7 @@ def test_every_sound_below_the_folder_is_found_and_nothing_else(tmp_path):
 def test_the_listing_has_its_columns_and_is_sorted(tmp_path):
     lay_out(tmp_path, "b/2.wav", "a/1.wav", "b/1.wav")
     files = listing(data(tmp_path), {"a": "A", "b": "B"}, RAW)
-    assert files.dtypes.astype(str).to_dict() == catalog.FILES
+    assert files.dtypes.astype(str).to_dict() == tables.FILES
     assert files.path.tolist() == [f"{tmp_path.as_posix()}/{file}" for file in ("a/1.wav", "b/1.wav", "b/2.wav")]
     assert files.fold.tolist() == [0, 0, 0]
     assert files.source_id.tolist() == ["a/1.wav", "b/1.wav", "b/2.wav"]
@@ -132,8 +132,8 @@ def test_a_label_in_both_unicode_forms_is_one_class(tmp_path):
 def test_awkward_names_survive_the_table_and_reach_the_file(tmp_path):
     lay_out(tmp_path, *(f"cat/{name}" for name in AWKWARD))
     files = listing(data(tmp_path), {"cat": "Cat"}, RAW)
-    catalog.write(files, tmp_path / "files.csv")
-    again = catalog.read(tmp_path / "files.csv", catalog.FILES)
+    tables.write(files, tmp_path / "files.csv")
+    again = tables.read(tmp_path / "files.csv", tables.FILES)
     pd.testing.assert_frame_equal(again, files)
     assert all(os.path.exists(path) for path in again.path)
     assert files.source_id.nunique() == len(AWKWARD)

@@ -7,11 +7,11 @@ import pandas as pd
 import pooch
 import pytest
 
-from counterpoise import catalog
+from counterpoise.core import tables
 from counterpoise.datasets import urbansound8k
 from counterpoise.datasets.published import PublishedError
 from counterpoise.datasets.urbansound8k import COLLECTION, listing
-from counterpoise.params import Data
+from counterpoise.datasets.settings import Data
 
 CLASSES = {"dog_bark": "Dog bark", "siren": "Siren"}
 RAW = Path("unused")
@@ -46,7 +46,7 @@ def change_metadata(root, change):
 def test_the_classes_asked_for_are_listed_in_the_table_s_order(tmp_path):
     root = lay_out(tmp_path)
     files = listing(data(root), CLASSES, RAW)
-    assert dict(files.dtypes.astype(str)) == catalog.FILES
+    assert dict(files.dtypes.astype(str)) == tables.FILES
     assert files.label.tolist() == ["dog_bark"] * 4 + ["siren"] * 4
     assert files.fold.tolist() == [1, 1, 10, 10] * 2
     assert files.path[3] == (root / "audio" / "fold10" / "3010-3-0-1.wav").as_posix()

@@ -6,8 +6,8 @@ import torch
 
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Normaliser, Packed, Pool, Writer
-from counterpoise.params import Diffusion
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
+from counterpoise.diffusion.settings import Diffusion
 
 SETTINGS = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
 

@@ -8,7 +8,7 @@ from diffusers import UNet1DModel, UNet2DModel
 from torch import nn
 
 from counterpoise.diffusion import networks
-from counterpoise.params import Diffusion
+from counterpoise.diffusion.settings import Diffusion
 
 
 def settings(**change):

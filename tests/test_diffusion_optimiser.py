@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.optim import AdamW
 
-from counterpoise.diffusion import networks, optimiser
-from counterpoise.params import Diffusion
+from counterpoise.diffusion import muon, networks
+from counterpoise.diffusion.settings import Diffusion
 
 
 def settings(picture=True, **change):
@@ -35,8 +35,8 @@ def moved(net, steppers):
 @pytest.mark.parametrize("picture", [True, False])
 def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
     net = network(picture)
-    muon, adamw = optimiser.build(net, settings(picture))
-    assert isinstance(muon, optimiser.Muon) and isinstance(adamw, AdamW)
+    muon, adamw = muon.build(net, settings(picture))
+    assert isinstance(muon, muon.Muon) and isinstance(adamw, AdamW)
     backward(net)
     by_muon = moved(net, [muon])
     by_adamw = moved(net, [adamw])
@@ -54,7 +54,7 @@ def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
 def test_a_step_is_orthogonal_and_as_large_as_adamws():
     """Liu et al. 2025: an update's root mean square is 0.2 of the learning rate, which is AdamW's usual one."""
     net = network(True)
-    muon, _ = optimiser.build(net, settings(learning_rate=1e-2))
+    muon, _ = muon.build(net, settings(learning_rate=1e-2))
     weight = net.unet.mid_block.resnets[0].conv1.weight
     before = weight.detach().clone()
     weight.grad = 7 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
@@ -67,7 +67,7 @@ def test_a_step_is_orthogonal_and_as_large_as_adamws():
 
 def test_the_state_can_be_kept():
     net, twin = network(True), network(True)
-    ours, theirs = optimiser.build(net, settings()), optimiser.build(twin, settings())
+    ours, theirs = muon.build(net, settings()), muon.build(twin, settings())
     for _ in range(2):
         net.zero_grad()
         backward(net)
@@ -88,7 +88,7 @@ def test_the_state_can_be_kept():
 def test_an_orthogonal_matrix_has_the_directions_of_the_first(shape):
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 1e-4  # its size does not matter
     u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-    found = u.T @ optimiser.orthogonal(matrix) @ v.T
+    found = u.T @ muon.orthogonal(matrix) @ v.T
     big = s > 0.05 * s.max()  # smaller ones are brought up less far
     assert ((found.diagonal() > 0.6) & (found.diagonal() < 1.25))[big].all()
     assert (found - found.diagonal().diag()).abs().max() < 1e-3
@@ -100,7 +100,7 @@ def test_steps_are_those_of_torchs_muon(shape):
     generator = torch.Generator().manual_seed(3)
     start = torch.randn(shape, generator=generator)
     ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
-    mine = optimiser.Muon([ours], lr=0.1)
+    mine = muon.Muon([ours], lr=0.1)
     reference = torch.optim.Muon([theirs], lr=0.1, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw")
     for _ in range(5):
         ours.grad = torch.randn(shape, generator=generator)
@@ -111,14 +111,14 @@ def test_steps_are_those_of_torchs_muon(shape):
 
 
 def test_no_gradient_is_no_step():
-    assert not optimiser.orthogonal(torch.zeros(3, 5)).any()
+    assert not muon.orthogonal(torch.zeros(3, 5)).any()
     net = network(True)
-    assert not moved(net, optimiser.build(net, settings()))
+    assert not moved(net, muon.build(net, settings()))
 
 
 def test_adamw_alone():
     net = network(True)
-    (only,) = optimiser.build(net, settings(optimiser="adamw"))
+    (only,) = muon.build(net, settings(optimiser="adamw"))
     assert isinstance(only, AdamW)
     backward(net)
     assert {"unet.conv_in.weight", "unet.mid_block.resnets.0.conv1.weight"} <= moved(net, [only])

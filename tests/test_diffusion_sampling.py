@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from counterpoise.diffusion import edm, networks, sampling
-from counterpoise.latents import Normaliser, reflect
-from counterpoise.params import Diffusion, Generate, Runtime
+from counterpoise.codecs.latents import Normaliser, reflect
+from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.generation.settings import Generate
 
 CPU, RUNTIME = torch.device("cpu"), Runtime(device="cpu", threads=1, precision="fp32")
 BANDS = 16

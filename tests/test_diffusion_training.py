@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise.checkpoint import Checkpoint
+from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.diffusion import networks, training
-from counterpoise.latents import Normaliser, Packed, Pool, Writer
-from counterpoise.params import Diffusion, Runtime
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
+from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion.settings import Diffusion
 
 CPU, RUNTIME = torch.device("cpu"), Runtime(device="cpu", threads=1, precision="fp32")
 FRAMES = [40, 12, 64, 48]  # one clip is shorter than a crop

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from counterpoise import audio, catalog, duplicates
+from counterpoise.core import audio, tables
+from counterpoise.datasets import duplicates
 
 RATE = 22050  # Hz
 
@@ -40,7 +41,7 @@ def search(sounds: dict[str, tuple[np.ndarray, int]], **columns: list) -> tuple[
         | {"seconds": wave.shape[1] / rate, "sample_rate": rate, "channels": wave.shape[0]}
         for clip_id, (wave, rate) in sounds.items()
     ]
-    clips = catalog.table(rows, catalog.CLIPS).assign(**columns)
+    clips = tables.table(rows, tables.CLIPS).assign(**columns)
     content = {clip_id: hashlib.sha256(wave.tobytes()).hexdigest() for clip_id, (wave, _) in sounds.items()}
     prints = {clip_id: duplicates.fingerprint(*sound) for clip_id, sound in sounds.items()}
     return clips, duplicates.find(clips, content, prints)
@@ -114,7 +115,7 @@ def test_exact_duplicates_stand_for_one_another_in_the_search_for_near_ones():
     wave = sound(1)
     _, found = search({"a": (wave, RATE), "b": (wave, RATE), "c": (wave / 2, RATE), "d": (sound(2), RATE)})
     assert found.pairs[["clip_id", "twin", "kind"]].to_numpy().tolist() == [["a", "b", "exact"], ["a", "c", "near"]]
-    assert list(found.pairs.columns) == list(catalog.DUPLICATES)
+    assert list(found.pairs.columns) == list(tables.DUPLICATES)
 
 
 def test_many_copies_of_one_sound_hang_together():
@@ -163,11 +164,11 @@ def pair(a: str, b: str, kind: str = "near", seconds: float = 3.0) -> dict:
 def catalogue(rows: list[tuple[str, str, str, int]]) -> pd.DataFrame:
     """Clips of 3 s from clip_id, label, source_id and fold."""
     table = pd.DataFrame(rows, columns=["clip_id", "label", "source_id", "fold"])
-    return table.assign(path=table.clip_id + ".wav", seconds=3.0, sample_rate=RATE, channels=1)[list(catalog.CLIPS)]
+    return table.assign(path=table.clip_id + ".wav", seconds=3.0, sample_rate=RATE, channels=1)[list(tables.CLIPS)]
 
 
 def merge(clips: pd.DataFrame, *pairs: dict) -> tuple[pd.DataFrame, pd.DataFrame]:
-    return duplicates.merge(clips, duplicates.Duplicates(catalog.table(list(pairs), catalog.DUPLICATES)))
+    return duplicates.merge(clips, duplicates.Duplicates(tables.table(list(pairs), tables.DUPLICATES)))
 
 
 def test_recordings_are_united_along_chains_under_the_first_name():
@@ -176,7 +177,7 @@ def test_recordings_are_united_along_chains_under_the_first_name():
     merged, rejected = merge(clips, pair("a", "b"), pair("b", "c", "exact"))
     assert merged.source_id.tolist() == ["s1", "s1", "s1", "s1", "s0"]
     assert clips.source_id.tolist() == ["s3", "s2", "s1", "s3", "s0"]
-    assert rejected.empty and list(rejected.columns) == list(catalog.REJECTED)
+    assert rejected.empty and list(rejected.columns) == list(tables.REJECTED)
 
 
 def test_one_sound_with_two_labels_is_left_out_with_all_its_copies():

@@ -6,11 +6,15 @@ import pytest
 import random_yamnet
 import torch
 
-from counterpoise import audio as sound
-from counterpoise import catalog, embeddings
-from counterpoise.classifiers import build
-from counterpoise.classifiers.yamnet import load_audioset
-from counterpoise.params import Audio, Classifier, Features, Runtime
+from counterpoise.core import audio as sound
+from counterpoise.core import tables
+from counterpoise.embeddings import cache
+from counterpoise.classifiers.networks import build
+from counterpoise.embeddings.yamnet import load_audioset
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.embeddings.settings import Features
 
 AUDIO = Audio(sample_rate=16000, channels=1, seconds=1.4)
 RUNTIME = Runtime(device="cpu", threads=1, workers=0)
@@ -32,12 +36,12 @@ def examples(tmp_path) -> pd.DataFrame:
         wave = np.random.default_rng(9) if number > 1 else rng
         sound.write_flac(path, (0.2 * wave.standard_normal((1, 8000))).astype(np.float32), 8000)
         clip = {"clip_id": str(number), "path": str(path), "label": "a", "source_id": str(number)}
-        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": catalog.sha256(path)})
-    return catalog.table(rows, catalog.EXAMPLES)
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": tables.sha256(path)})
+    return tables.table(rows, tables.EXAMPLES)
 
 
 def embed(network, examples, cache=None, audio=AUDIO) -> list[np.ndarray]:
-    return list(embeddings.embed_clips(network, examples, audio, RUNTIME, CPU, cache))
+    return list(cache.embed_clips(network, examples, audio, RUNTIME, CPU, cache))
 
 
 def test_a_clip_has_an_embedding_of_every_patch(network, examples, tmp_path):
@@ -80,26 +84,26 @@ def test_a_damaged_file_is_made_again(network, examples, tmp_path, damage):
 
 
 def test_a_file_that_vanishes_while_it_is_used_is_named(network, examples, tmp_path):
-    kept = embeddings.embed_clips(network, examples, AUDIO, RUNTIME, CPU, tmp_path / "cache")
+    kept = cache.embed_clips(network, examples, AUDIO, RUNTIME, CPU, tmp_path / "cache")
     kept.files[1].unlink()
-    with pytest.raises(embeddings.EmbeddingsError, match=f"{examples.sha256[1]}.npy was deleted or damaged"):
+    with pytest.raises(cache.EmbeddingsError, match=f"{examples.sha256[1]}.npy was deleted or damaged"):
         kept[1]
 
 
 def test_a_clip_that_changed_is_not_kept_under_its_old_name(network, examples, tmp_path):
     sound.write_flac(examples.path[0], np.zeros((1, 8000), np.float32), 8000)
-    with pytest.raises(catalog.CatalogError, match="1 audio files are missing or were changed"):
+    with pytest.raises(tables.TableError, match="1 audio files are missing or were changed"):
         embed(network, examples, tmp_path / "cache")
 
 
 def test_the_key_names_all_that_the_numbers_depend_on(network, tmp_path):
     other = load_audioset(random_yamnet.write(tmp_path / "other.safetensors", seed=1))
     keys = {
-        embeddings.key(network, AUDIO, RUNTIME, CPU),
-        embeddings.key(other, AUDIO, RUNTIME, CPU),
-        embeddings.key(network, AUDIO.model_copy(update={"seconds": 2}), RUNTIME, CPU),
-        embeddings.key(network, AUDIO, RUNTIME.model_copy(update={"threads": 2}), CPU),
-        embeddings.key(network, AUDIO, RUNTIME, torch.device("cuda")),
+        cache.key(network, AUDIO, RUNTIME, CPU),
+        cache.key(other, AUDIO, RUNTIME, CPU),
+        cache.key(network, AUDIO.model_copy(update={"seconds": 2}), RUNTIME, CPU),
+        cache.key(network, AUDIO, RUNTIME.model_copy(update={"threads": 2}), CPU),
+        cache.key(network, AUDIO, RUNTIME, torch.device("cuda")),
     }
     assert len(keys) == 5
 
@@ -108,7 +112,7 @@ def test_classifiers_with_the_same_body_share_embeddings(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
     classifier = Classifier(seeds=[0], steps=1, batch_size=1, init="audioset", body="frozen")
     a, b = (build("yamnet", 3 + seed, AUDIO, Features(), classifier, seed, weights) for seed in (0, 1))
-    assert embeddings.key(a, AUDIO, RUNTIME, CPU) == embeddings.key(b, AUDIO, RUNTIME, CPU)
+    assert cache.key(a, AUDIO, RUNTIME, CPU) == cache.key(b, AUDIO, RUNTIME, CPU)
 
 
 def test_two_processes_may_fill_the_same_cache(network, examples, tmp_path):

@@ -6,10 +6,11 @@ import pytest
 import soundfile
 import torch
 
-from counterpoise import params
+from counterpoise.codecs import mel
 from counterpoise.codecs.mel import MelCodec
-from counterpoise.encoding import encode, round_trip
-from counterpoise.latents import Packed
+from counterpoise.codecs.encode import encode
+from counterpoise.codecs.round_trip import round_trip
+from counterpoise.codecs.latents import Packed
 
 SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
 
@@ -46,7 +47,7 @@ def clips(tmp_path):
 
 @pytest.fixture(params=["envelope", "mel"])
 def codec(request):
-    return EnvelopeCodec() if request.param == "envelope" else MelCodec(params.MelCodec(), torch.device("cpu"))
+    return EnvelopeCodec() if request.param == "envelope" else MelCodec(MelSettings(), torch.device("cpu"))
 
 
 def test_the_batch_size_does_not_change_the_file(tmp_path, clips, codec):
@@ -107,6 +108,6 @@ def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(cl
 
 
 def test_the_mel_round_trip_keeps_level_and_spectrum(clips):
-    measures = round_trip(MelCodec(params.MelCodec(), torch.device("cpu")), clips)
+    measures = round_trip(MelCodec(MelSettings(), torch.device("cpu")), clips)
     assert abs(measures["level_db"]) < 3 and measures["log_mel_db"] < 6
     assert all(type(value) is float for value in measures.values())

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from counterpoise import evaluation
+from counterpoise.evaluation import scores
 
 LABELS = ["bark", "howl", "whine"]
 
@@ -15,7 +15,7 @@ LABELS = ["bark", "howl", "whine"]
 def test_scores_agree_with_a_case_computed_by_hand():
     truth = ["bark", "bark", "bark", "bark", "howl", "howl", "whine", "whine"]
     predicted = ["bark", "bark", "bark", "howl", "howl", "bark", "whine", "whine"]
-    found = evaluation.scores(truth, predicted, LABELS)
+    found = scores.scores(truth, predicted, LABELS)
     assert found["confusion"] == [[3, 1, 0], [1, 1, 0], [0, 0, 2]]
     assert found["accuracy"] == 6 / 8
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
@@ -26,7 +26,7 @@ def test_scores_agree_with_a_case_computed_by_hand():
 def test_scores_agree_with_scikit_learn_on_random_labels():
     rng = np.random.default_rng(0)
     truth, predicted = rng.choice(LABELS, 200), rng.choice(LABELS, 200)
-    found = evaluation.scores(truth, predicted, LABELS)
+    found = scores.scores(truth, predicted, LABELS)
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, predicted, average="macro"))
     assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted))
@@ -36,14 +36,14 @@ def test_scores_agree_with_scikit_learn_on_random_labels():
 
 
 def test_a_class_that_is_never_predicted_scores_zero_without_a_warning(recwarn):
-    found = evaluation.scores(["bark", "howl", "whine"], ["bark", "bark", "whine"], LABELS)
+    found = scores.scores(["bark", "howl", "whine"], ["bark", "bark", "whine"], LABELS)
     assert found["per_class"]["howl"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
     assert found["macro_f1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert not recwarn.list
 
 
 def test_a_class_without_test_clips_is_left_out_of_the_balanced_accuracy_only():
-    found = evaluation.scores(["bark", "howl"], ["bark", "howl"], LABELS)
+    found = scores.scores(["bark", "howl"], ["bark", "howl"], LABELS)
     assert found["balanced_accuracy"] == 1.0
     assert found["macro_f1"] == pytest.approx(2 / 3)
 
@@ -59,14 +59,14 @@ def test_a_class_without_test_clips_is_left_out_of_the_balanced_accuracy_only():
 )
 def test_labels_that_do_not_fit_are_named(truth, predicted, message):
     with pytest.raises(ValueError, match=message):
-        evaluation.scores(truth, predicted, LABELS)
+        scores.scores(truth, predicted, LABELS)
 
 
 def test_predictions_hold_the_most_likely_class_and_the_probability_of_the_true_one():
     clips = pd.DataFrame({"clip_id": ["a", "b"], "label": ["howl", "bark"], "source_id": ["r", "s"]}, index=[7, 3])
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-    found = evaluation.predictions(clips, probabilities, LABELS, "cnn", "none", 4, 2)
-    assert list(found.columns) == list(evaluation.PREDICTIONS)
+    found = scores.predictions(clips, probabilities, LABELS, "cnn", "none", 4, 2)
+    assert list(found.columns) == list(scores.PREDICTIONS)
     assert found.predicted.tolist() == ["bark", "whine"]
     assert found.true_probability.tolist() == [0.3, 0.1]
     assert found.confidence.tolist() == [0.5, 0.7]
@@ -77,16 +77,16 @@ def test_predictions_hold_the_most_likely_class_and_the_probability_of_the_true_
 def test_probabilities_of_another_shape_are_refused():
     clips = pd.DataFrame({"clip_id": ["a"], "label": ["howl"], "source_id": ["r"]})
     with pytest.raises(ValueError, match=r"\[1, 2\]; expected \[1 clips, 3 classes\]"):
-        evaluation.predictions(clips, np.ones((1, 2)) / 2, LABELS, "cnn", "none", 0, 1)
+        scores.predictions(clips, np.ones((1, 2)) / 2, LABELS, "cnn", "none", 0, 1)
 
 
 def test_a_class_is_rare_below_half_of_the_largest():
-    assert evaluation.rare_classes({"bark": 100, "howl": 50, "whine": 49}) == ["whine"]
-    assert evaluation.rare_classes({"bark": 10, "howl": 10}) == []
+    assert scores.rare_classes({"bark": 100, "howl": 50, "whine": 49}) == ["whine"]
+    assert scores.rare_classes({"bark": 10, "howl": 10}) == []
 
 
 def test_classes_made_scarce_on_purpose_are_the_rare_ones_even_where_they_are_whole():
-    assert evaluation.rare_classes({"bark": 100, "howl": 100, "whine": 9}, ["howl"]) == ["howl"]
+    assert scores.rare_classes({"bark": 100, "howl": 100, "whine": 9}, ["howl"]) == ["howl"]
 
 
 def two_seeds_of_one_arm() -> list[dict]:
@@ -94,17 +94,17 @@ def two_seeds_of_one_arm() -> list[dict]:
     answers = {0: truth, 1: ["bark", "bark", "howl", "bark", "bark", "bark"]}
     clips = pd.DataFrame({"clip_id": list("abcdef"), "label": truth, "source_id": list("rrsstt")})
     tables = [
-        evaluation.predictions(
+        scores.predictions(
             clips, np.array([[a == label for label in LABELS] for a in answer], float), LABELS, "cnn", "none", seed, 1
         )
         for seed, answer in answers.items()
     ]
-    return evaluation.score_runs(pd.concat(tables), LABELS)
+    return scores.score_runs(pd.concat(tables), LABELS)
 
 
 def test_summaries_are_means_over_the_seeds():
-    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 100, "howl": 20, "whine": 10}, ["howl", "whine"])
-    assert list(views["summary"]["cnn"]["none"]) == list(evaluation.METRICS)
+    views = scores.summarise(two_seeds_of_one_arm(), {"bark": 100, "howl": 20, "whine": 10}, ["howl", "whine"])
+    assert list(views["summary"]["cnn"]["none"]) == list(scores.METRICS)
     assert views["summary"]["cnn"]["none"]["accuracy"] == 0.75
     assert views["summary"]["cnn"]["none"]["rare_recall"] == pytest.approx((1.0 + (0.5 + 0.0) / 2) / 2)
     assert views["per_class"]["cnn"]["none"]["howl"]["recall"] == 0.75
@@ -116,7 +116,7 @@ def test_summaries_are_means_over_the_seeds():
 
 
 def test_without_a_rare_class_there_is_no_rare_recall():
-    views = evaluation.summarise(two_seeds_of_one_arm(), {"bark": 10, "howl": 10, "whine": 10}, [])
+    views = scores.summarise(two_seeds_of_one_arm(), {"bark": 10, "howl": 10, "whine": 10}, [])
     assert "rare_recall" not in views["summary"]["cnn"]["none"]
 
 
@@ -127,11 +127,11 @@ def errors_of_two_arms() -> dict:
     bark, howl, doubt = [0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.6, 0.4, 0.0]
     answers = {"none": [bark, bark, bark, bark], "classic": [bark, bark, howl, doubt]}
     tables = [
-        evaluation.predictions(clips, np.array(rows), LABELS, "cnn", arm, seed, 1)
+        scores.predictions(clips, np.array(rows), LABELS, "cnn", arm, seed, 1)
         for arm, rows in answers.items()
         for seed in (0, 1)
     ]
-    found = evaluation.errors(pd.concat(tables), {clip: f"raw/{clip}.flac" for clip in "abcd"})
+    found = scores.errors(pd.concat(tables), {clip: f"raw/{clip}.flac" for clip in "abcd"})
     assert json.loads(json.dumps(found)) == found
     return found["cnn"]
 
@@ -149,8 +149,8 @@ def test_the_calibration_error_is_guos():
 def test_the_calibration_error_is_the_mean_of_the_runs_and_not_that_of_their_mixture():
     clips = pd.DataFrame({"clip_id": list("ab"), "label": ["bark", "bark"], "source_id": list("rs")})
     sure = {0: [[1.0, 0, 0]] * 2, 1: [[0, 1.0, 0]] * 2}  # all right, all wrong, always sure
-    tables = [evaluation.predictions(clips, np.array(p), LABELS, "cnn", "none", seed, 1) for seed, p in sure.items()]
-    assert evaluation.errors(pd.concat(tables), {"a": "a", "b": "b"})["cnn"]["arms"]["none"]["ece"] == 0.5
+    tables = [scores.predictions(clips, np.array(p), LABELS, "cnn", "none", seed, 1) for seed, p in sure.items()]
+    assert scores.errors(pd.concat(tables), {"a": "a", "b": "b"})["cnn"]["arms"]["none"]["ece"] == 0.5
 
 
 def test_confused_pairs_have_their_share_and_their_change_against_none():
@@ -170,8 +170,8 @@ def test_the_clips_most_often_wrong_are_named_with_each_arms_share():
 
 def test_without_the_arm_none_and_without_errors_nothing_is_compared():
     clips = pd.DataFrame({"clip_id": ["a"], "label": ["bark"], "source_id": ["r"]})
-    right = evaluation.predictions(clips, np.array([[1.0, 0, 0]]), LABELS, "cnn", "classic", 0, 1)
-    found = evaluation.errors(right, {"a": "a"})["cnn"]
+    right = scores.predictions(clips, np.array([[1.0, 0, 0]]), LABELS, "cnn", "classic", 0, 1)
+    found = scores.errors(right, {"a": "a"})["cnn"]
     assert found["clips"] == [] and found["arms"]["classic"]["confused"] == []
-    wrong = evaluation.predictions(clips, np.array([[0, 1.0, 0]]), LABELS, "cnn", "classic", 0, 1)
-    assert evaluation.errors(wrong, {"a": "a"})["cnn"]["arms"]["classic"]["confused"][0]["change"] is None
+    wrong = scores.predictions(clips, np.array([[0, 1.0, 0]]), LABELS, "cnn", "classic", 0, 1)
+    assert scores.errors(wrong, {"a": "a"})["cnn"]["arms"]["classic"]["confused"][0]["change"] is None

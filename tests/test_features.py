@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from counterpoise.features import MelSpectrogram, mask, time_shift, yamnet_patches
-from counterpoise.params import Features
+from counterpoise.classifiers.augmentation import mask, time_shift
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.embeddings.yamnet import yamnet_patches
+from counterpoise.embeddings.settings import Features
 
 torch.set_num_threads(1)
 

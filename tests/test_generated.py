@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from counterpoise import catalog, generated, quality
-from counterpoise.generated import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRIP, TRAINING, VARIATIONS
-from counterpoise.judging import Judge
-from counterpoise.listening import Sounds
-from counterpoise.params import Evaluation
+from counterpoise.assessment import measures
+from counterpoise.core import tables
+from counterpoise.metrics import kad
+from counterpoise.assessment.measures import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRIP, TRAINING, VARIATIONS
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.assessment.sounds import Sounds
+from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "sneeze"]
 SETTINGS = Evaluation(resamples=100)
@@ -40,19 +42,19 @@ def everything(recordings=8, **variations):
     }
     others = {"howl": sounds("test", "howl", recordings, 5), "sneeze": sounds("test", "sneeze", recordings, 6)}
     train = [sets[TRAINING], *(sounds("train", label, recordings, 7 + i) for i, label in enumerate(LABELS[1:]))]
-    judge = Judge.fit(np.concatenate([s.embeddings for s in train]), pd.concat([s.clips for s in train]), LABELS, "own")
+    judge = ClassFilter.fit(np.concatenate([s.embeddings for s in train]), pd.concat([s.clips for s in train]), LABELS, "own")
     return sets, others, judge
 
 
 def measured(**variations):
     sets, others, judge = everything(**variations)
-    table = generated.measure("bark", sets, others, judge, SETTINGS)
+    table = measures.measure("bark", sets, others, judge, SETTINGS)
     return table[table.strength.isna()].set_index("set"), table
 
 
 def test_anchors_stand_in_the_order_of_what_they_are():
     whole, table = measured(shift=3.0)
-    assert list(table.columns) == list(generated.TABLE) and set(table.label) == {"bark"}
+    assert list(table.columns) == list(measures.TABLE) and set(table.label) == {"bark"}
     assert list(whole.index) == [HELD_OUT, TRAINING, ROUND_TRIP, CLASSIC, VARIATIONS, NEAREST, OTHERS]
     assert whole.kad[HELD_OUT] < 3 and whole.kad[TRAINING] < 3
     assert 10 < whole.kad[VARIATIONS] < whole.kad[NEAREST] <= whole.kad[OTHERS]
@@ -63,10 +65,10 @@ def test_anchors_stand_in_the_order_of_what_they_are():
 
 def test_all_sets_of_a_class_share_one_bandwidth_and_wrong_classes_are_unheard_clips():
     sets, others, judge = everything()
-    table = generated.measure("bark", sets, others, judge, SETTINGS).set_index("set")
+    table = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set")
     real = sets[HELD_OUT].embeddings
     unit = float(np.median([np.linalg.norm(real[i] - real[j]) for i in range(24) for j in range(i)]))
-    each = {name: quality.kad(s.embeddings, real, unit) for name, s in others.items()}
+    each = {name: kad.kad(s.embeddings, real, unit) for name, s in others.items()}
     assert table.kad[NEAREST] == pytest.approx(min(each.values()))
     assert table.other[NEAREST] == min(each, key=each.get) and set(table.other.drop(NEAREST)) == {""}
     assert table.kad[OTHERS] == pytest.approx(np.mean(list(each.values())))
@@ -92,10 +94,10 @@ def test_each_strength_is_measured_alone_beside_all_of_them():
 def test_vendi_is_taken_of_equally_many():
     sets, others, judge = everything()
     sets[VARIATIONS] = sounds("varied", "bark", 8, 4, each=12, roots="train")
-    table = generated.measure("bark", sets, others, judge, SETTINGS).set_index("set")
+    table = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set")
     assert (table.vendi_of[:5] == 24).all()
     assert table.vendi[VARIATIONS] < 1.2 * table.vendi[TRAINING]
-    alone = quality.vendi(sets[VARIATIONS].embeddings)
+    alone = kad.vendi(sets[VARIATIONS].embeddings)
     assert alone > table.vendi[VARIATIONS]
 
 
@@ -103,8 +105,8 @@ def test_copies_are_named_with_what_they_copy():
     sets, others, judge = everything()
     made, reference = sets[VARIATIONS], sets[TRAINING]
     made.embeddings[5] = reference.embeddings[11]
-    assert generated.near_copies(made, "bark", judge) == [{"clip_id": "varied_bark_5", "copies": "train_bark_11"}]
-    assert generated.measure("bark", sets, others, judge, SETTINGS).set_index("set").near_copies[VARIATIONS] == 1
+    assert measures.near_copies(made, "bark", judge) == [{"clip_id": "varied_bark_5", "copies": "train_bark_11"}]
+    assert measures.measure("bark", sets, others, judge, SETTINGS).set_index("set").near_copies[VARIATIONS] == 1
 
 
 def test_a_second_clip_of_the_recording_does_not_hide_a_copy():
@@ -112,7 +114,7 @@ def test_a_second_clip_of_the_recording_does_not_hide_a_copy():
     reference = judge.reference("bark")[0]
     judge._tensors["reference"][10] = reference[9] + 0.01  # clips 9 to 11 are of one recording
     sets[VARIATIONS].embeddings[5] = reference[9] - 0.01
-    copies = generated.near_copies(sets[VARIATIONS], "bark", judge)
+    copies = measures.near_copies(sets[VARIATIONS], "bark", judge)
     assert copies == [{"clip_id": "varied_bark_5", "copies": "train_bark_9"}]
 
 
@@ -123,47 +125,47 @@ def test_a_variation_of_another_classs_clip_is_compared_with_its_root():
     made.clips["root_clip_id"] = [*clips.clip_id][::-1]
     made.embeddings[3] = howls[::-1][3]
     expected = {"clip_id": "varied_bark_3", "copies": made.clips.root_clip_id[3]}
-    assert generated.near_copies(made, "bark", judge) == [expected]
-    found, _ = generated._novelty(made, "bark", judge)
+    assert measures.near_copies(made, "bark", judge) == [expected]
+    found, _ = measures._novelty(made, "bark", judge)
     assert found.root_cosine[3] == pytest.approx(1, abs=1e-6) and found.root_cosine[4] < 0.9
 
 
 def test_silence_and_clipping_are_counted():
     sets, others, judge = everything()
     sets[VARIATIONS].silent[:2], sets[VARIATIONS].clipped[:3] = True, True
-    row = generated.measure("bark", sets, others, judge, SETTINGS).set_index("set").loc[VARIATIONS]
+    row = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set").loc[VARIATIONS]
     assert (row.silent, row.clipped, row.clips, row.recordings) == (2, 3, 24, 8)
 
 
 @pytest.mark.parametrize("recordings", [1, 2, 3])
 def test_small_classes_have_no_intervals_and_do_not_crash(recordings):
     sets, others, judge = everything(recordings)
-    table = generated.measure("bark", sets, others, judge, SETTINGS).set_index("set")
+    table = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set")
     assert table[["kad_low", "kad_high", "probe"]].isna().all(axis=None)
     assert np.isfinite(table.kad[VARIATIONS]) and np.isnan(table.kad[HELD_OUT])
-    json.dumps(generated.view(table.reset_index()), allow_nan=False)
+    json.dumps(measures.view(table.reset_index()), allow_nan=False)
 
 
 @pytest.mark.parametrize("name", [HELD_OUT, TRAINING, VARIATIONS])
 def test_a_single_clip_has_no_distance_and_does_not_crash(name):
     sets, others, judge = everything()
     sets[name] = sets[name].of(np.arange(24) == 0)
-    table = generated.measure("bark", sets, others, judge, SETTINGS).set_index("set")
+    table = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set")
     assert np.isnan(table.diversity[name]) and table.vendi.isna().all() and np.isnan(table.kad[name])
     assert np.isnan(table.kad[ROUND_TRIP]) == (name == HELD_OUT)
-    json.dumps(generated.view(table.reset_index()), allow_nan=False)
+    json.dumps(measures.view(table.reset_index()), allow_nan=False)
 
 
 def test_real_clips_that_are_all_alike_have_no_distance():
     sets, others, judge = everything()
     sets[HELD_OUT].embeddings[:] = 1.0
-    table = generated.measure("bark", sets, others, judge, SETTINGS)
+    table = measures.measure("bark", sets, others, judge, SETTINGS)
     assert table.kad.isna().all() and NEAREST not in set(table.set)
 
 
 def test_the_view_is_json_with_null_for_what_is_not_known():
     _, table = measured(strengths=(0.5, 2.0))
-    shown = json.loads(json.dumps(generated.view(table), allow_nan=False))
+    shown = json.loads(json.dumps(measures.view(table), allow_nan=False))
     assert list(shown["by_strength"]) == ["0.5", "2"] and set(shown["sets"]) == set(table.set)
     assert shown["sets"][TRAINING]["probe"] is None and shown["sets"][VARIATIONS]["clips"] == 24
     assert shown["sets"][VARIATIONS]["kad"] == round(table.kad[table.set == VARIATIONS].iloc[0], 4)
@@ -177,8 +179,8 @@ def test_the_same_sets_give_the_same_table():
 
 def test_rejections_are_counted_by_reason():
     reasons = ["", "near copy of a", "near copy of b", "taken for howl", "taken for howl", "silent"]
-    table = catalog.table([{"reason": r, "clip_id": str(i), "probability": 0.5, "kept": r == "",
+    table = tables.table([{"reason": r, "clip_id": str(i), "probability": 0.5, "kept": r == "",
                             "root_clip_id": "a", "recognised": "howl", "nearest": "a"} for i, r in enumerate(reasons)],
-                          catalog.CANDIDATES)  # fmt: skip
-    assert generated.rejections(table) == {"near copy": 2, "silent": 1, "taken for howl": 2}
-    assert generated.rejections(table.head(1)) == {}
+                          tables.CANDIDATES)  # fmt: skip
+    assert measures.rejections(table) == {"near copy": 2, "silent": 1, "taken for howl": 2}
+    assert measures.rejections(table.head(1)) == {}

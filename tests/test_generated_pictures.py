@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
-from counterpoise import catalog, generated
-from counterpoise import generated_pictures as pictures
-from counterpoise.features import MelSpectrogram
-from counterpoise.params import Features
+from counterpoise.assessment import measures
+from counterpoise.core import tables
+from counterpoise.assessment import plots as pictures
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.embeddings.settings import Features
 
 RATE = 16000
 SPECTROGRAM = MelSpectrogram(Features(n_mels=64, n_fft=1024, hop=256), RATE)
@@ -16,10 +17,10 @@ SPECTROGRAM = MelSpectrogram(Features(n_mels=64, n_fft=1024, hop=256), RATE)
 
 def lineage(rows):
     """(root, strength) of each."""
-    return catalog.table(
+    return tables.table(
         [{"clip_id": f"{i}", "root_clip_id": root, "strength": strength, "path": "", "label": "bark", "start": "own",
           "other_clip_id": "", "source_id": root, "fold": 1, "seed": i, "model": ""} for i, (root, strength) in
-         enumerate(rows)], catalog.LINEAGE,
+         enumerate(rows)], tables.LINEAGE,
     )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def quality_table(**changes):
          **changes}
         for label in ("bark", "howl") for k, name in enumerate(pictures.LOOKS)
     ]  # fmt: skip
-    return catalog.table(rows, generated.TABLE)
+    return tables.table(rows, measures.TABLE)
 
 
 def test_quality_is_drawn_the_same_way_each_time_and_differently_for_other_numbers(tmp_path):

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 import soundfile
 
-from counterpoise import audio, catalog, intake
-from counterpoise.intake import IntakeError, admit
-from counterpoise.naming import clip_id
-from counterpoise.params import Data
+from counterpoise.core import audio, tables
+from counterpoise.datasets import intake
+from counterpoise.datasets.intake import IntakeError, admit
+from counterpoise.core.naming import clip_id
+from counterpoise.datasets.settings import Data
 
 FORMATS = [
     ("wav", "WAV", "PCM_U8"),
@@ -61,7 +62,7 @@ def take(folder, *paths, fingerprint=None, **values):
         {"path": str(path), "label": "cat", "source_id": f"s{n}", "fold": 0} for n, path in enumerate([*good, *paths])
     ]
     data = Data(dataset="own", path=str(folder / "own"), **values)
-    admission = admit(catalog.table(rows, catalog.FILES), folder / "raw", data, fingerprint)
+    admission = admit(tables.table(rows, tables.FILES), folder / "raw", data, fingerprint)
     assert admission.clips.path[:2].tolist() == [str(path) for path in good]
     return admission
 
@@ -109,14 +110,14 @@ def test_common_rates_and_channels_are_taken_and_can_be_written(tmp_path, rate, 
 def test_the_tables_have_their_columns_and_the_order_of_the_files(tmp_path):
     paths = [put(tmp_path / f"own/cat/{name}.wav", sound(0.1)) for name in "cab"]
     admission = take(tmp_path, *paths)
-    assert admission.clips.dtypes.astype(str).to_dict() == catalog.CLIPS
-    assert admission.rejected.dtypes.astype(str).to_dict() == catalog.REJECTED
-    assert admission.mended.dtypes.astype(str).to_dict() == catalog.MENDED
+    assert admission.clips.dtypes.astype(str).to_dict() == tables.CLIPS
+    assert admission.rejected.dtypes.astype(str).to_dict() == tables.REJECTED
+    assert admission.mended.dtypes.astype(str).to_dict() == tables.MENDED
     assert admission.clips.path[2:].tolist() == [str(path) for path in paths]
     assert set(admission.content) == set(admission.clips.clip_id)
-    catalog.check_clips(admission.clips)
-    catalog.write(admission.clips, tmp_path / "clips.csv")
-    pd.testing.assert_frame_equal(catalog.read(tmp_path / "clips.csv", catalog.CLIPS), admission.clips, rtol=1e-5)
+    tables.check_clips(admission.clips)
+    tables.write(admission.clips, tmp_path / "clips.csv")
+    pd.testing.assert_frame_equal(tables.read(tmp_path / "clips.csv", tables.CLIPS), admission.clips, rtol=1e-5)
 
 
 def broken(path, share, **form):
@@ -404,9 +405,9 @@ def test_names_that_no_table_can_hold_are_copied(tmp_path):
             soundfile.write(file, sound(), 16000, format="WAV")
         admission = take(tmp_path, path)
         assert admission.mended.note[0] == "copied: tables cannot hold its name"
-        catalog.write(admission.clips, tmp_path / "clips.csv")
-        catalog.write(admission.mended, tmp_path / "mended.csv")
-        again = catalog.read(tmp_path / "clips.csv", catalog.CLIPS)
+        tables.write(admission.clips, tmp_path / "clips.csv")
+        tables.write(admission.mended, tmp_path / "mended.csv")
+        again = tables.read(tmp_path / "clips.csv", tables.CLIPS)
         assert again.path.tolist() == admission.clips.path.tolist()
         np.testing.assert_allclose(audio.read(again.path[2], 16000, 1)[0], sound()[:, 0], atol=1e-4)
 
@@ -418,7 +419,7 @@ def test_a_file_without_a_label_is_rejected_with_the_reason(tmp_path, labels, to
     row = {"path": str(put(tmp_path / "x.wav")), "label": "", "source_id": "s", "fold": 0}
     good = row | {"path": str(put(tmp_path / "y.wav")), "label": "cat"}
     data = Data(dataset="own", path=str(tmp_path), labels=labels)
-    admission = admit(catalog.table([row, good], catalog.FILES), tmp_path / "raw", data)
+    admission = admit(tables.table([row, good], tables.FILES), tmp_path / "raw", data)
     assert admission.rejected.reason[0].startswith("no label") and told in admission.rejected.reason[0]
 
 
@@ -437,7 +438,7 @@ def test_no_clip_at_all_is_an_error_whatever_share_is_allowed(tmp_path):
     data = Data(dataset="own", path=str(tmp_path), max_rejected=1.0)
     for few in (rows, []):
         with pytest.raises(IntakeError):
-            admit(catalog.table(few, catalog.FILES), tmp_path / "raw", data)
+            admit(tables.table(few, tables.FILES), tmp_path / "raw", data)
 
 
 def test_two_runs_write_the_same(tmp_path):
@@ -445,5 +446,5 @@ def test_two_runs_write_the_same(tmp_path):
     results = []
     for run in ("one", "two"):
         admission = take(tmp_path, path, max_seconds=1.0, clip_seconds=0.7)
-        results.append([admission.content, [catalog.sha256(path) for path in admission.clips.path]])
+        results.append([admission.content, [tables.sha256(path) for path in admission.clips.path]])
     assert results[0] == results[1]

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import judging, quality
-from counterpoise.judging import Judge
+from counterpoise.filtering import class_filter, herding
+from counterpoise.metrics import kad
+from counterpoise.filtering.class_filter import ClassFilter
 
 LABELS = ["bark", "howl", "sneeze"]
 
@@ -26,7 +27,7 @@ def table(clip_ids, labels):
 def judge():
     embeddings = np.concatenate([cloud(label, 20, i) for i, label in enumerate(LABELS)])
     clips = table([f"c{i}" for i in range(60)], np.repeat(LABELS, 20))
-    return Judge.fit(embeddings, clips, LABELS, "own cnn")
+    return ClassFilter.fit(embeddings, clips, LABELS, "own cnn")
 
 
 def noise(count, level=0.1):
@@ -43,7 +44,7 @@ def test_it_recognises_what_it_has_not_heard(judge):
 def test_two_classes_have_two_probabilities():
     embeddings = np.concatenate([cloud("bark", 9, 0), cloud("howl", 9, 1)])
     clips = table([str(i) for i in range(18)], ["bark"] * 9 + ["howl"] * 9)
-    judge = Judge.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    judge = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
     probabilities = judge.probabilities(embeddings)
     assert probabilities.shape == (18, 2) and (probabilities[:9, 0] > 0.5).all() and (probabilities[9:, 1] > 0.5).all()
 
@@ -52,12 +53,12 @@ def test_a_dimension_that_never_moves_is_no_reason_for_nan():
     embeddings = np.concatenate([cloud("bark", 9, 0), cloud("howl", 9, 1)])
     embeddings[:, 5] = 3.0
     clips = table([str(i) for i in range(18)], ["bark"] * 9 + ["howl"] * 9)
-    assert np.isfinite(Judge.fit(embeddings, clips, ["bark", "howl"], "x").probabilities(embeddings)).all()
+    assert np.isfinite(ClassFilter.fit(embeddings, clips, ["bark", "howl"], "x").probabilities(embeddings)).all()
 
 
 def test_it_comes_back_from_its_folder_and_the_bytes_repeat(judge, tmp_path):
     judge.save(tmp_path / "a")
-    loaded = Judge.load(tmp_path / "a")
+    loaded = ClassFilter.load(tmp_path / "a")
     loaded.save(tmp_path / "b")
     x = cloud("howl", 5, 3)
     assert np.array_equal(loaded.probabilities(x), judge.probabilities(x)) and loaded.embedding == "own cnn"
@@ -67,8 +68,8 @@ def test_it_comes_back_from_its_folder_and_the_bytes_repeat(judge, tmp_path):
 
 
 def test_a_missing_judge_is_told(tmp_path):
-    with pytest.raises(judging.JudgeError, match="dvc repro train_judge"):
-        Judge.load(tmp_path)
+    with pytest.raises(class_filter.ClassFilterError, match="dvc repro train_judge"):
+        ClassFilter.load(tmp_path)
 
 
 def test_each_fault_is_named(judge):
@@ -78,7 +79,7 @@ def test_each_fault_is_named(judge):
     waves = noise(5)
     waves[1] = 0
     waves[2] = waves[2].sign()
-    said = judging.assess(judge, "bark", waves, embeddings)
+    said = class_filter.assess(judge, "bark", waves, embeddings)
     assert said.reason.tolist() == ["", "silent", "clipped", "taken for howl", f"near copy of {clip_ids[4]}"]
     assert said.nearest[4] == clip_ids[4] and said.recognised[3] == "howl"
     assert said.probability[0] > said.probability[3]
@@ -89,8 +90,8 @@ def test_a_copy_of_a_recording_is_one_although_another_clip_of_it_is_near():
     embeddings[1] = embeddings[0] + 0.1
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
     clips.loc[1, "source_id"] = clips.source_id[0]
-    judge = Judge.fit(embeddings, clips, ["bark", "howl"], "own cnn")
-    assert judging.assess(judge, "bark", noise(1), embeddings[:1] + 0.04).reason[0] == "near copy of c0"
+    judge = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    assert class_filter.assess(judge, "bark", noise(1), embeddings[:1] + 0.04).reason[0] == "near copy of c0"
 
 
 def candidates(rows):
@@ -101,8 +102,8 @@ def choose(rows, embeddings, wanted):
     """Choose among candidates for a class whose training clips lie in one cloud."""
     training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
-    judge = Judge.fit(training, clips, ["bark", "howl"], "own cnn")
-    return judging.choose(judge, "bark", candidates(rows), np.asarray(embeddings), wanted).tolist()
+    judge = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
+    return herding.choose(judge, "bark", candidates(rows), np.asarray(embeddings), wanted).tolist()
 
 
 def test_each_root_keeps_the_one_that_is_most_like_the_class():
@@ -130,7 +131,7 @@ def test_what_is_kept_lies_nearer_to_real_sounds_than_what_was_made():
     kept = choose([(f"r{i}", 0.9, "") for i in range(60)], made, {f"r{i}": 1 for i in range(0, 60, 2)})
     real = cloud("bark", 40, 10)
     assert sum(kept) == 30
-    assert quality.kad(made[kept], real) < quality.kad(made, real)
+    assert kad.kad(made[kept], real) < kad.kad(made, real)
 
 
 def test_rejected_ones_are_never_kept_and_the_summary_says_so():
@@ -138,28 +139,28 @@ def test_rejected_ones_are_never_kept_and_the_summary_says_so():
     rows = [(root, 0.5, reason) for root, reason in zip("aaab", reasons)]
     table = candidates(rows).assign(kept=choose(rows, cloud("bark", 4, 11), {"a": 2, "b": 2}))
     assert table.kept.tolist() == [False, False, False, True]
-    line = judging.summary("bark", table, 4)
+    line = class_filter.summary("bark", table, 4)
     for part in ("kept 1 of 4", "1 near copies", "1 silent", "1 taken for another class", "4 were wanted"):
         assert part in line
-    assert "wanted" not in judging.summary("bark", table, 1)
+    assert "wanted" not in class_filter.summary("bark", table, 1)
 
 
 def test_sounds_are_heard_one_by_one():
     training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
-    judge = Judge.fit(training, clips, ["bark", "howl"], "own cnn")
+    judge = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
     made = np.concatenate([cloud("bark", 1, 2), cloud("howl", 1, 3)]).astype(np.float32)
     sounds = [noise(1)[0].numpy(), noise(1)[0].numpy()]
     turns = iter(made)
-    verdicts, embeddings = judging.hear(judge, "bark", sounds, lambda wave: torch.from_numpy(next(turns)[None]))
+    verdicts, embeddings = class_filter.hear(judge, "bark", sounds, lambda wave: torch.from_numpy(next(turns)[None]))
     assert verdicts.reason.tolist() == ["", "taken for howl"] and np.array_equal(embeddings, made)
-    nothing, none = judging.hear(judge, "bark", [], lambda wave: wave)
+    nothing, none = class_filter.hear(judge, "bark", [], lambda wave: wave)
     assert nothing.empty and len(none) == 0
 
 
 def test_a_model_that_makes_hardly_anything_of_its_class_stops_the_run():
     table = candidates([("a", 0.5, "taken for howl")] * 19 + [("a", 0.9, "")])
-    with pytest.raises(judging.UselessModel, match="bark: kept 1 of 20 candidates, 19 taken.*generate.keep: all"):
-        judging.check_useful("bark", table)
-    judging.check_useful("bark", table.tail(10))
-    judging.check_useful("bark", table.head(0))
+    with pytest.raises(class_filter.UselessModel, match="bark: kept 1 of 20 candidates, 19 taken.*generate.keep: all"):
+        class_filter.check_useful("bark", table)
+    class_filter.check_useful("bark", table.tail(10))
+    class_filter.check_useful("bark", table.head(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from counterpoise.latents import CLIP_COLUMNS, LatentsError, Normaliser, Packed, Pool, Writer, reflect
+from counterpoise.codecs.latents import CLIP_COLUMNS, LatentsError, Normaliser, Packed, Pool, Writer, reflect
 
 FRAMES = [5, 9, 1, 7]
 CHANNELS = 6

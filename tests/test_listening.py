@@ -5,10 +5,11 @@ import pandas as pd
 import soundfile
 import torch
 
-from counterpoise import audio
-from counterpoise.features import MelSpectrogram
-from counterpoise.listening import Ear
-from counterpoise.params import Audio, Features
+from counterpoise.core import audio
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.assessment.sounds import Listener
+from counterpoise.core.audio import Audio
+from counterpoise.embeddings.settings import Features
 
 FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
 
@@ -26,7 +27,7 @@ def test_every_file_is_heard_in_the_form_of_a_classifier(tmp_path):
     table = pd.DataFrame({"clip_id": ["a", "b", "c"], "source_id": ["x", "x", "y"]}, index=[7, 3, 9])
     table["path"] = [str(tmp_path / f"{name}.flac") for name in ("loud", "silent", "other")]
     features = Features(n_mels=16, n_fft=256, hop=128)
-    heard = Ear(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).hear(table, "test")
+    heard = Listener(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).hear(table, "test")
     assert heard.embeddings.shape == (3, 2) and (heard.embeddings[:, 1] == 8000).all()
     assert heard.embeddings[0, 0] > heard.embeddings[1, 0]
     assert heard.statistics.shape == (3, 32) and np.isfinite(heard.statistics).all()
@@ -44,5 +45,5 @@ def test_a_clip_at_full_scale_counts_as_clipped(tmp_path):
     soundfile.write(tmp_path / "a.wav", square.T, 8000, subtype="FLOAT")
     table = pd.DataFrame({"clip_id": ["a"], "path": [str(tmp_path / "a.wav")]})
     spectrogram = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
-    heard = Ear(loudness, spectrogram, FORM).hear(table, "test")
+    heard = Listener(loudness, spectrogram, FORM).hear(table, "test")
     assert heard.clipped.tolist() == [True] and heard.silent.tolist() == [False]

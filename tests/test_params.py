@@ -7,7 +7,10 @@ import pydantic
 import pytest
 from ruamel.yaml import YAML
 
-from counterpoise import CounterpoiseError, params
+from counterpoise.cli import params
+from counterpoise.core import CounterpoiseError, settings
+from counterpoise.diffusion import settings
+from counterpoise.generation import settings
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -33,15 +36,15 @@ def edited(tmp_path):
 
 
 def message(path):
-    with pytest.raises(params.ParamsError) as caught:
+    with pytest.raises(settings.SettingsError) as caught:
         params.load(path)
     return str(caught.value)
 
 
 def test_the_repositorys_params_load():
     p = params.load(REPOSITORY / "params.yaml")
-    assert isinstance(p.diffusion, params.Diffusion) and p.diffusion.widths
-    assert all(isinstance(info, params.ClassInfo) and info.name for info in p.classes.values())
+    assert isinstance(p.diffusion, settings.Diffusion) and p.diffusion.widths
+    assert all(isinstance(info, settings.ClassInfo) and info.name for info in p.classes.values())
 
 
 def test_sections_are_frozen():
@@ -119,12 +122,12 @@ def test_a_missing_file_is_named_with_the_way_back(tmp_path):
     path = tmp_path / "params.yaml"
     text = message(path)
     assert str(path) in text and "missing" in text and "git checkout" in text
-    assert issubclass(params.ParamsError, CounterpoiseError)
+    assert issubclass(settings.SettingsError, CounterpoiseError)
 
 
 def test_a_strength_is_a_value_or_a_rising_range():
-    assert params.Generate(strength=2).strength == 2.0
-    assert params.Generate(strength=[0.5, 2]).strength == [0.5, 2.0]
+    assert settings.Generate(strength=2).strength == 2.0
+    assert settings.Generate(strength=[0.5, 2]).strength == [0.5, 2.0]
     for wrong in ([2, 0.5], [1], [1, 2, 3], 0, [0, 1]):
         with pytest.raises(ValueError, match="strength"):
-            params.Generate(strength=wrong)
+            settings.Generate(strength=wrong)

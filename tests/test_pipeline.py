@@ -3,116 +3,27 @@
 import filecmp
 import io
 import json
-import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import random_yamnet
 import soundfile
 import torch
-from encodec import EncodecModel
-from filelock import FileLock
+from pipeline import ARMS, CLASSES, change, clone, commit, ran, sh
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 
-import random_yamnet
-
-ROOT = Path(__file__).parent.parent
-TINY = {
-    "data": {"scale": 0.1},
-    "codec": {"check_clips": 1, "mel": {"griffin_lim_steps": 2, "nnls_steps": 2}},
-    "diffusion": {
-        "init": "scratch", "steps": 4, "min_steps": 1, "batch_size": 2, "widths": [8, 16], "checkpoint_every": 2,
-        "check_every": 0,
-    },
-    "generate": {"steps": 2, "keep": "all", "strength": 1.0, "guidance": 1.0},
-    "evaluation": {"resamples": 100},
-    "aug": {"factor": 1},
-    "classifier": {"seeds": [0, 1], "steps": 6, "batch_size": 4, "checkpoint_every": 2},
-    "arms": ["none", "diffusion"],
-    "judge": {"steps": 6, "batch_size": 4},
-    "runtime": {"threads": 1},
-}
-CLASSES = ["bark", "pant", "sneeze"]
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-
-
-def sh(*command: str, at: Path, fails: bool = False) -> str:
-    """Run a command; its output, or a failure that shows it."""
-    done = subprocess.run(command, cwd=at, env=ENVIRONMENT, capture_output=True, text=True)
-    text = done.stdout + done.stderr
-    assert (done.returncode != 0) == fails, f"{' '.join(command)} exited with {done.returncode}:\n{text}"
-    return text
-
-
-def change(repo: Path, sections: dict) -> None:
-    """Write values into params.yaml."""
-    yaml = YAML()
-    params = yaml.load(repo / "params.yaml")
-
-    def merge(old: dict, new: dict) -> None:
-        for key, value in new.items():
-            merge(old[key], value) if isinstance(value, dict) and old.get(key) else old.update({key: value})
-
-    merge(params, sections)
-    yaml.dump(params, repo / "params.yaml")
-
-
-def ran(output: str) -> set[str]:
-    """The stages that a `dvc repro` really ran."""
-    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-
-
-def commit(repo: Path) -> None:
-    sh("git", "add", "-A", at=repo)
-    sh("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "state", "--allow-empty", at=repo)
-
-
-def clone(folder: Path) -> Path:
-    """The files of this checkout that git knows or would add, as a repository of their own with tiny parameters."""
-    listed = sh("git", "ls-files", "--cached", "--others", "--exclude-standard", at=ROOT).splitlines()
-    for name in listed:
-        if (ROOT / name).is_file() and not name.startswith(("metrics/", "plots/", "tests/")) and name != "dvc.lock":
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    change(folder, TINY)
-    yaml = YAML()
-    params = yaml.load(folder / "params.yaml")
-    params["classes"] = {slug: params["classes"][slug] for slug in CLASSES}
-    yaml.dump(params, folder / "params.yaml")
-    sh("git", "init", "-qb", "main", at=folder)
-    commit(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def first(tmp_path_factory, worker_id) -> Path:
-    """A repository in which `dvc repro` has run once, for the tests of all workers: they copy it and leave it alone."""
-    own = tmp_path_factory.getbasetemp()
-    repo = (own if worker_id == "master" else own.parent) / "first"
-    with FileLock(f"{repo}.busy"):
-        if not repo.with_suffix(".finished").exists():
-            sh("dvc", "repro", at=clone(repo))
-            commit(repo)
-            repo.with_suffix(".finished").touch()
-    return repo
-
-
-@pytest.fixture
-def repo(first, tmp_path) -> Path:
-    shutil.copytree(first, tmp_path / "repo", symlinks=True)
-    return tmp_path / "repo"
+pytestmark = pytest.mark.slow
 
 
 def test_results_are_complete_and_a_second_run_does_nothing(repo):
     assert not ran(sh("dvc", "repro", at=repo))
     summary = json.loads((repo / "metrics/summary.json").read_text())
     assert list(summary["cnn"]) == ["none", "diffusion"]
-    assert "diffusion" in sh(sys.executable, "-m", "counterpoise.report", at=repo)
+    assert "diffusion" in sh(sys.executable, "-m", "counterpoise", "report", at=repo)
     assert list((repo / "data/synthetic/sneeze").glob("*.flac"))
     assert not sh("git", "status", "--porcelain", at=repo)
 
@@ -125,41 +36,50 @@ def test_two_clean_runs_give_the_same_lock(first, tmp_path):
 
 def test_aug_factor_reruns_generation_and_the_arms_with_synthetic_clips_only(repo):
     output = sh("dvc", "exp", "run", "-S", "aug.factor=2", at=repo)
-    assert ran(output) >= {"generate@sneeze", "group_split", "train_classifier@diffusion-cnn", "evaluate"}
-    assert not {stage for stage in ran(output) if stage.startswith(("download", "encode", "train_diffusion"))}
+    assert ran(output) >= {"balance", "generate@sneeze", "group_split", "train_classifier@diffusion-cnn", "evaluate"}
+    assert not {stage for stage in ran(output) if stage.startswith(("download", "split", "encode", "train_diffusion"))}
     assert "train_classifier@none-cnn" not in ran(output)
 
 
-def test_every_arm_has_its_table_and_its_place_in_the_answer(repo):
-    arms = ["none", "class_weights", "oversample", "undersample", "mixup", "classic", "roundtrip", "diffusion"]
-    arms.append("diffusion_classic")
-    change(repo, {"arms": arms, "aug": {"real_through_codec": 0.5}, "classifier": {"seeds": [0], "steps": 2}})
-    sh("dvc", "repro", "evaluate", at=repo)
-    tables = {arm: pd.read_csv(repo / f"data/splits/train_{arm}.csv") for arm in arms}
+def test_every_arm_has_its_table_and_its_place_in_the_answer(contrast):
+    tables = {arm: pd.read_csv(contrast / f"data/splits/train_{arm}.csv") for arm in ARMS}
     largest = int(tables["none"].label.value_counts().max())
     assert tables["oversample"].label.value_counts().tolist() == [largest] * 3
     assert tables["undersample"].label.value_counts().nunique() == 1
-    added = {arm: int(tables[arm].synthetic.sum()) for arm in arms}
-    assert added["classic"] == added["roundtrip"] == added["diffusion"] == added["diffusion_classic"] > 0
+    added = {arm: int(tables[arm].synthetic.sum()) for arm in ARMS}
+    assert added["classic"] == added["roundtrip"] > 0
+    assert 0 < added["diffusion"] <= added["classic"]  # the class filter may leave fewer
     decoded = tables["roundtrip"][~tables["roundtrip"].synthetic].path.str.startswith("data/augmented/roundtrip")
     assert 0.2 < decoded.mean() < 0.8
-    assert list(json.loads((repo / "metrics/summary.json").read_text())["cnn"]) == arms
-    assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise.report", at=repo)
+    assert list(json.loads((contrast / "metrics/summary.json").read_text())["cnn"]) == ARMS
+    assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise", "report", at=contrast)
 
 
-def test_rehearsals_stop_a_training_and_leave_something_to_hear(repo):
-    change(repo, {"diffusion": {"steps": 6, "check_every": 2, "check_clips": 4, "init": "shared", "base_steps": 3}})
-    change(repo, {"diffusion": {"altered": 1}})
-    change(repo, {"generate": {"guidance": 1.5, "start": "altered"}})
-    sh("dvc", "repro", "generate@pant", at=repo)
-    folder = repo / "models/diffusion/pant"
+def test_validation_stops_a_training_and_leaves_something_to_hear(contrast):
+    folder = contrast / "models/diffusion/pant"
     assert list((folder / "demos").glob("step*.flac")) and (folder / "weak").exists()
-    curve = pd.read_csv(repo / "plots/diffusion/pant/plots/metrics/kad.tsv", sep="\t")
+    curve = pd.read_csv(contrast / "plots/diffusion/pant/plots/metrics/kad.tsv", sep="\t")
     assert curve.step.tolist()[0] == 2 and len(curve) <= 3
-    assert set(pd.read_csv(repo / "data/synthetic/pant/lineage.csv").start) == {"altered"}
+    assert set(pd.read_csv(contrast / "data/synthetic/pant/lineage.csv").start) == {"augmented"}
     for seen in ("models/base/seen.json", "models/diffusion/pant/seen.json"):
-        heard = json.loads((repo / seen).read_text())["clip_ids"]
-        assert heard and len(heard) == len(set(heard))  # clips, however often they were altered
+        clip_ids = json.loads((contrast / seen).read_text())["clip_ids"]
+        assert clip_ids and len(clip_ids) == len(set(clip_ids))  # clips, however often they were augmented
+
+
+def test_encodec_latents_go_the_same_way(contrast):
+    assert "LatentUNet1D" in (contrast / "models/diffusion/sneeze/unet/config.json").read_text()
+    assert soundfile.info(next((contrast / "data/synthetic/sneeze").glob("*.flac"))).samplerate == 24000
+
+
+@pytest.mark.parametrize(("init", "retrained"), [("scratch", {"sneeze"}), ("shared", set(CLASSES))])
+def test_limiting_a_class_retrains_what_learns_from_it(repo, init, retrained):
+    change(repo, {"diffusion": {"init": init, "base_steps": 2}, "data": {"min_recordings": 1}})
+    sh("dvc", "repro", "group_split", at=repo)
+    change(repo, {"data": {"limit": {"sneeze": 1}}})
+    stages = ran(sh("dvc", "repro", "group_split", at=repo))
+    trained = {stage.partition("@")[2] for stage in stages if stage.startswith("train_diffusion")}
+    made = {stage.partition("@")[2] for stage in stages if stage.startswith("generate")}
+    assert trained == retrained and {"sneeze"} <= made <= trained | {"sneeze"}
 
 
 def test_a_changed_clip_retrains_its_own_class_only(repo):
@@ -204,112 +124,10 @@ def test_a_leak_stops_the_run_and_names_the_clips(repo):
     assert test_clip in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize(
-    ("sections", "told"),
-    [
-        ({"aug": {"factor": -1}}, "aug.factor"),
-        ({"classifier": {"stepz": 3}}, "classifier.stepz: unknown key"),
-        ({"data": {"min_recordings": 99}}, "at least 99"),
-        ({"data": {"limit": {"cat": 3}}}, "'cat'"),
-    ],
-)
-def test_a_mistake_in_params_is_told_without_a_traceback_and_finished_work_is_kept(repo, sections, told):
-    change(repo, sections)
-    output = sh("dvc", "repro", at=repo, fails=True)
-    assert told in output and "Traceback" not in output
-    assert list((repo / "models/diffusion").glob("sneeze"))
-
-
-def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
-    model = repo / "models/diffusion/sneeze/unet/diffusion_pytorch_model.safetensors"
-    expected = model.read_bytes()
-    killing = (
-        "import os, runpy, sys; sys.argv = ['train_diffusion', 'sneeze'];"
-        "from counterpoise.checkpoint import Checkpoint; save = Checkpoint.save;"
-        "Checkpoint.save = lambda self, state: (save(self, state), os._exit(9));"
-        "runpy.run_module('stages.train_diffusion', run_name='__main__', alter_sys=True)"
-    )
-    shutil.rmtree(repo / "models/diffusion/sneeze")
-    shutil.rmtree(repo / "plots/diffusion/sneeze")
-    sh(sys.executable, "-c", killing, at=repo, fails=True)
-    assert not model.exists()
-    output = sh(sys.executable, "-m", "stages.train_diffusion", "sneeze", at=repo)
-    assert "2/4" in output  # it went on from the checkpoint at step 2
-    assert model.read_bytes() == expected
-    assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
-
-
-def test_a_folder_of_ones_own_is_catalogued_and_a_change_in_it_is_seen(repo):
-    rng = np.random.default_rng(0)
-    for label in ("dog drinking", "Großer Hund"):
-        (repo / "data/own" / label).mkdir(parents=True)
-        for number in range(6):
-            path = repo / "data/own" / label / f"-{number} $(touch pwned) 'x'.wav"
-            soundfile.write(path, 0.1 * rng.standard_normal(8000), 8000)
-    (repo / "data/own/dog drinking/broken.wav").write_text("no sound")
-    sh(sys.executable, "-m", "counterpoise.presets", "own", at=repo)
-    sh("dvc", "repro", "download", at=repo)
-    clips = pd.read_csv(repo / "data/clips.csv")
-    assert clips.label.value_counts().to_dict() == {"dog_drinking": 6, "grosser_hund": 6}
-    assert clips.fold.between(1, 5).all() and clips.source_id.nunique() == 12
-    assert "broken.wav" in (repo / "data/rejected.csv").read_text()
-    assert not list(repo.rglob("pwned"))
-    assert not ran(sh("dvc", "repro", "download", at=repo))
-    soundfile.write(repo / "data/own/dog drinking/new.wav", 0.1 * rng.standard_normal(8000), 8000)
-    assert ran(sh("dvc", "repro", "download", at=repo)) == {"download"}
-    assert len(pd.read_csv(repo / "data/clips.csv")) == 13
-
-
-def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo):
-    change(repo, {"diffusion": {"init": "shared", "base_steps": 3}})
-    change(repo, {"generate": {"start": "cross", "strength": [0.5, 2.0], "solver": "dpmpp_2m"}})
-    stages = ran(sh("dvc", "repro", "group_split", at=repo))
-    assert {"train_base", "train_diffusion@bark", "generate@sneeze"} <= stages
-    lineage = pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv")
-    label = pd.read_csv(repo / "data/clips.csv").set_index("clip_id").label
-    assert len(lineage) and not (label[lineage.root_clip_id] == "sneeze").any() and lineage.strength.nunique() > 1
-    training = pd.read_csv(repo / "data/splits/train_diffusion.csv")
-    assert set(lineage.clip_id) <= set(training.clip_id[training.label == "sneeze"])
-    seen = [json.loads((repo / f"models/diffusion/{label}/seen.json").read_text())["clip_ids"] for label in CLASSES]
-    assert set(seen[0]) == set(seen[1]) > set(training.clip_id[~training.synthetic & (training.label == "bark")])
-
-    change(repo, {"diffusion": {"mode": "conditional"}, "generate": {"start": "blend"}})
-    sh("dvc", "repro", "group_split", at=repo)
-    unets = [repo / f"models/diffusion/{label}/unet/diffusion_pytorch_model.safetensors" for label in CLASSES]
-    first, *others = [load_file(unet)["conv_in.weight"] for unet in unets]
-    assert all(torch.equal(other, first) for other in others)  # one network for all
-    assert pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").other_clip_id.notna().all()
-
-
-def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(repo, tmp_path):
-    source = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    change(repo, {"models": ["yamnet"], "yamnet": {"source": str(source)}, "generate": {"keep": "best"}})
-    change(repo, {"classifier": {"init": "audioset", "body": "frozen"}, "judge": {"embedding": "audioset"}})
-    output = sh("dvc", "repro", "train_judge", "train_classifier@none-yamnet", at=repo)
-    assert {"pretrained", "train_judge", "train_classifier@none-yamnet"} <= ran(output)
-    assert json.loads((repo / "models/judge/judge.json").read_text())["embedding"] == "AudioSet YAMNet"
-    body = [load_file(repo / f"models/classifier/none-yamnet/seed{seed}/model.safetensors") for seed in (0, 1)]
-    published = load_file(source)
-    for name, tensor in published.items():
-        if not name.startswith("head."):
-            assert torch.equal(body[0][name], tensor) and torch.equal(body[1][name], tensor)
-    assert not torch.equal(body[0]["head.weight"], body[1]["head.weight"])
-
-
-def test_encodec_latents_go_the_same_way(repo, tmp_path):
-    torch.manual_seed(0)
-    torch.save(EncodecModel.encodec_model_24khz(pretrained=False).state_dict(), tmp_path / "weights.th")
-    change(repo, {"codec": {"name": "encodec_24khz", "encodec": {"checkpoint": str(tmp_path / "weights.th")}}})
-    change(repo, {"diffusion": {"widths": [32, 64]}})
-    sh("dvc", "repro", "generate@sneeze", at=repo)
-    assert "LatentUNet1D" in (repo / "models/diffusion/sneeze/unet/config.json").read_text()
-    assert soundfile.info(next((repo / "data/synthetic/sneeze").glob("*.flac"))).samplerate == 24000
-
-
 def test_a_missing_collection_is_named(repo):
     change(repo, {"data": {"dataset": "urbansound8k", "path": "nowhere/UrbanSound8K"}})
     assert "nowhere/UrbanSound8K" in sh("dvc", "repro", at=repo, fails=True)
-    output = sh(sys.executable, "-m", "counterpoise.preflight", at=repo, fails=True)
+    output = sh(sys.executable, "-m", "counterpoise", "check", at=repo, fails=True)
     assert "nowhere/UrbanSound8K" in output and "Set it to the folder" in output and "Traceback" not in output
 
 

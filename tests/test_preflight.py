@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from counterpoise import preflight
+from counterpoise.cli import preflight
 
 LOOP = "a link that leads to no file (Too many levels of symbolic links): delete it, or set it right"
 GONE = "a link that leads to no file (No such file or directory): delete it, or set it right"

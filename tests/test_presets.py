@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from counterpoise import params, presets
+from counterpoise.cli import params, presets
+from counterpoise.core import settings
 from counterpoise.datasets.own import OwnError
-from counterpoise.presets import PresetError, use
+from counterpoise.cli.presets import PresetError, use
 
 REPOSITORY = Path(__file__).parents[1]
 PRESETS = REPOSITORY / "presets"
@@ -208,7 +209,7 @@ def test_own_without_classes_or_with_one_changes_nothing(file, tmp_path):
 
 def test_params_that_are_wrong_already_are_told_first(file):
     change(file, f"  steps: {plain(file)['diffusion']['steps']} ", "  steps: none ")
-    with pytest.raises(params.ParamsError, match="diffusion.steps"):
+    with pytest.raises(settings.SettingsError, match="diffusion.steps"):
         use("dogs", file, PRESETS)
 
 

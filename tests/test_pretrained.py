@@ -8,7 +8,7 @@ import random_yamnet
 from ruamel.yaml import YAML
 
 import stages
-from counterpoise.classifiers.yamnet import AudioSetError, load_audioset
+from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 from stages import pretrained
 
 ROOT = Path(__file__).parent.parent

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from counterpoise import probe
-from counterpoise.features import MelSpectrogram
-from counterpoise.params import Features
+from counterpoise.metrics import c2st
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.embeddings.settings import Features
 
 RATE = 8000
 SPECTROGRAM = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), RATE)
@@ -22,9 +22,9 @@ def clips(recordings, each, seed, trace=0.0):
 def test_sets_of_one_kind_cannot_be_told_and_a_trace_gives_a_set_away():
     real, groups = clips(12, 6, 0)
     made, _ = clips(12, 6, 1)
-    auc, low, high = probe.auc(made, real, groups, groups)
+    auc, low, high = c2st.auc(made, real, groups, groups)
     assert 0.4 < auc < 0.6 and low < auc < high
-    told, low, high = probe.auc(made + 12 * np.eye(10)[0], real, groups, groups)
+    told, low, high = c2st.auc(made + 12 * np.eye(10)[0], real, groups, groups)
     assert told > 0.95 and 0.85 < low <= told <= high <= 1
 
 
@@ -32,14 +32,14 @@ def test_a_probe_cannot_know_a_recording():
     """All that tells the sets apart here is which recordings they hold, and the tested ones are new."""
     real, groups = clips(10, 8, 0)
     half = groups < 5
-    assert probe.auc(real[half], real[~half], groups[half], groups[~half])[0] < 0.85
-    known = probe.auc(real[half], real[~half], np.arange(half.sum()), np.arange(half.sum(), len(real)))[0]
+    assert c2st.auc(real[half], real[~half], groups[half], groups[~half])[0] < 0.85
+    known = c2st.auc(real[half], real[~half], np.arange(half.sum()), np.arange(half.sum(), len(real)))[0]
     assert known > 0.95  # if clips of a recording were in several folds
 
 
 def test_pairs_that_score_alike_count_half():
     _, groups = clips(6, 4, 0)
-    assert probe.auc(np.zeros((24, 3)), np.zeros((24, 3)), groups, groups)[0] == 0.5
+    assert c2st.auc(np.zeros((24, 3)), np.zeros((24, 3)), groups, groups)[0] == 0.5
 
 
 def test_the_interval_is_wider_for_fewer_recordings_and_follows_from_the_seed():
@@ -47,7 +47,7 @@ def test_the_interval_is_wider_for_fewer_recordings_and_follows_from_the_seed():
     for recordings in (5, 40):
         real, groups = clips(recordings, 4, 0)
         made, _ = clips(recordings, 4, 1, trace=0.15)
-        first, again, other = (probe.auc(made, real, groups, groups, seed=seed) for seed in (0, 0, 1))
+        first, again, other = (c2st.auc(made, real, groups, groups, seed=seed) for seed in (0, 0, 1))
         assert first == again and first != other
         widths.append(first[2] - first[1])
     assert widths[0] > 1.3 * widths[1]
@@ -59,9 +59,9 @@ def test_every_fold_leaves_both_sets_something_to_train_on(made, real):
     group = np.array([*made, *real])
     is_made = np.arange(len(group)) < len(made)
     _, group = np.unique(group, return_inverse=True)
-    folds = min(probe.FOLDS, len(made), len(real))
+    folds = min(c2st.FOLDS, len(made), len(real))
     for seed in range(20):
-        fold = probe._deal(group, is_made, folds, seed)[group]
+        fold = c2st._deal(group, is_made, folds, seed)[group]
         for held_out in range(folds):
             for side in (is_made, ~is_made):
                 assert (side & (fold != held_out)).any()
@@ -70,22 +70,22 @@ def test_every_fold_leaves_both_sets_something_to_train_on(made, real):
 def test_few_recordings_are_refused():
     real, groups = clips(3, 5, 0)
     with pytest.raises(ValueError, match="of 3 recordings; expected at least 4"):
-        probe.auc(real, real, groups, groups)
+        c2st.auc(real, real, groups, groups)
 
 
 def test_statistics_are_the_mean_and_spread_of_each_band_without_loudness():
     noise = np.random.default_rng(0).normal(size=(1, 4000)).astype(np.float32) * 0.1
-    statistics = probe.band_statistics(noise, SPECTROGRAM)
+    statistics = c2st.band_statistics(noise, SPECTROGRAM)
     assert statistics.shape == (32,) and statistics[:16].mean() == pytest.approx(0, abs=1e-4)
-    assert np.allclose(statistics, probe.band_statistics(0.1 * noise, SPECTROGRAM), atol=1e-3)
-    stereo = probe.band_statistics(np.repeat(noise, 2, axis=0), SPECTROGRAM)
+    assert np.allclose(statistics, c2st.band_statistics(0.1 * noise, SPECTROGRAM), atol=1e-3)
+    stereo = c2st.band_statistics(np.repeat(noise, 2, axis=0), SPECTROGRAM)
     assert np.allclose(statistics, stereo, atol=1e-4)
     tone = np.sin(2 * np.pi * 1000 * np.arange(4000) / RATE, dtype=np.float32)[None]
-    loudest = int(probe.band_statistics(tone, SPECTROGRAM)[:16].argmax())
+    loudest = int(c2st.band_statistics(tone, SPECTROGRAM)[:16].argmax())
     fading = tone * np.linspace(1, 0.01, 4000, dtype=np.float32)
-    assert probe.band_statistics(fading, SPECTROGRAM)[16 + loudest] > 0.2
-    assert probe.band_statistics(tone, SPECTROGRAM)[16 + loudest] < 0.1
+    assert c2st.band_statistics(fading, SPECTROGRAM)[16 + loudest] > 0.2
+    assert c2st.band_statistics(tone, SPECTROGRAM)[16 + loudest] < 0.1
 
 
 def test_a_sound_shorter_than_a_window_has_statistics_too():
-    assert np.isfinite(probe.band_statistics(np.ones((1, 10), np.float32), SPECTROGRAM)).all()
+    assert np.isfinite(c2st.band_statistics(np.ones((1, 10), np.float32), SPECTROGRAM)).all()

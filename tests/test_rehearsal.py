@@ -9,15 +9,20 @@ import soundfile
 import torch
 
 import random_yamnet
-from counterpoise import codecs, params, rehearsal
+from counterpoise import codecs
+from counterpoise.codecs import encodec, mel
+from counterpoise.core import runtime
+from counterpoise.diffusion import settings
+from counterpoise.embeddings import spectrogram
+from counterpoise.generation import early_stopping, settings
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Normaliser, Packed, Writer
+from counterpoise.codecs.latents import Normaliser, Packed, Writer
 
 CPU = torch.device("cpu")
 RATE, SAMPLES = 8000, 1600
-CODEC = params.MelCodec(bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2)
+CODEC = MelSettings(bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2)
 
 
 def tone(number):
@@ -42,7 +47,7 @@ def packed(tmp_path):
 
 @pytest.fixture
 def model():
-    settings = params.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     normaliser = Normaliser(torch.full([16], -5.0), torch.ones(16), 1.0)
     return Model(networks.build(settings, 16, True, 0).eval(), None, normaliser)
 
@@ -50,12 +55,12 @@ def model():
 @pytest.fixture
 def early():
     """The weights of another network."""
-    settings = params.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     return networks.build(settings, 16, True, 1).state_dict()
 
 
-FEATURES = params.Features(n_mels=16, n_fft=256, hop=80)
-RUNTIME = params.Runtime(threads=1, precision="fp32")
+FEATURES = spectrogram.Features(n_mels=16, n_fft=256, hop=80)
+RUNTIME = runtime.Runtime(threads=1, precision="fp32")
 
 
 def parts(held_out):
@@ -64,11 +69,11 @@ def parts(held_out):
 
 def rehearse(packed, model, folder, held_out=5, **change):
     """A rehearsal with what it will report."""
-    diffusion = params.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4)
-    generate = params.Generate(**{"steps": 2, "strength": 0.5} | change)
+    diffusion = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4)
+    generate = settings.Generate(**{"steps": 2, "strength": 0.5} | change)
     codec, reports = MelCodec(CODEC, CPU), []
-    ear = rehearsal.ear(folder / "no weights", FEATURES, codec, CPU)
-    made = rehearsal.Rehearsal(
+    ear = early_stopping.ear(folder / "no weights", FEATURES, codec, CPU)
+    made = early_stopping.ValidationSampling(
         model, "bark", packed, parts(held_out), ear, codec, diffusion, generate, RUNTIME, CPU,
         lambda step, **measured: reports.append((step, measured)), folder,
     )  # fmt: skip
@@ -80,7 +85,7 @@ def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to
     score = made(30, early)
     assert reports == [(30, {"kad": score, "near_copies": pytest.approx(0)})] and math.isfinite(score)
     demos = sorted((tmp_path / "demos/demos").iterdir())
-    assert len(demos) == rehearsal.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
+    assert len(demos) == early_stopping.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
     assert soundfile.info(demos[0]).frames == SAMPLES
     again, replayed = rehearse(packed, model, tmp_path / "demos")  # an interrupted training, continued
     assert again(60, early) == score and [step for step, _ in replayed] == [30, 60]
@@ -116,7 +121,7 @@ def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(
             other = f"c{(int(row.root_clip_id[1:]) + 1) % 8}"
             yield row.clip_id, codec.decode(shelf[other][None])[0].numpy()
 
-    monkeypatch.setattr(rehearsal.variations, "make", recite)
+    monkeypatch.setattr(early_stopping.variations, "make", recite)
     assert made(2, early) == math.inf and reports[1][1]["near_copies"] == 1
 
 
@@ -138,7 +143,7 @@ def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, mod
     again.finish(tmp_path / "out")
     assert [step for step, _ in replayed] == [30]
     kept, shown = (sorted((tmp_path / name / "demos").iterdir()) for name in ("unfinished", "out"))
-    assert len(kept) == rehearsal.DEMOS
+    assert len(kept) == early_stopping.DEMOS
     assert [path.read_bytes() for path in kept] == [path.read_bytes() for path in shown]
 
 
@@ -148,17 +153,17 @@ def test_too_few_held_out_clips_are_told(packed, model, tmp_path):
 
 
 def begin(packed, model, folder, check_every, held_out, codec):
-    diffusion = params.Diffusion(
+    diffusion = settings.Diffusion(
         steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, check_every=check_every
     )
-    return rehearsal.begin(
+    return early_stopping.begin(
         model, "bark", packed, parts(held_out), folder / "no weights", FEATURES, codec, diffusion,
-        params.Generate(steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
+        settings.Generate(steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
     )  # fmt: skip
 
 
 def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path):
-    begun = begin(packed, model, tmp_path / "a", 10, 4, params.Codec(name="mel", mel=CODEC))
+    begun = begin(packed, model, tmp_path / "a", 10, 4, CodecSettings(name="mel", mel=CODEC))
     made, _ = rehearse(packed, model, tmp_path / "b", held_out=4)
     assert begun(1, early) == made(1, early)
 
@@ -168,10 +173,10 @@ def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path
     [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to rehearse for; every step is trained\n")],
 )
 def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
-    missing = params.Codec(name="encodec_24khz", encodec=params.EncodecCodec(checkpoint=str(tmp_path / "missing.th")))
+    missing = CodecSettings(name="encodec_24khz", encodec=EncodecSettings(checkpoint=str(tmp_path / "missing.th")))
     assert begin(packed, model, tmp_path, check_every, held_out, missing) is None
     assert capsys.readouterr().out == said
-    with pytest.raises(codecs.CodecError):
+    with pytest.raises(CodecError):
         begin(packed, model, tmp_path, 10, 5, missing)
 
 
@@ -180,12 +185,12 @@ def test_where_most_validation_clips_are_one_sound_nobody_rehearses(tmp_path, pa
     for row in range(len(clips)):
         writer.put(row, packed[min(row, 8)])  # the held-out ones are the first of them
     writer.close()
-    codec = params.Codec(name="mel", mel=CODEC)
+    codec = CodecSettings(name="mel", mel=CODEC)
     assert begin(Packed(tmp_path / "copies.safetensors"), model, tmp_path, 10, 5, codec) is None
     assert "bark: most validation clips are one and the same sound" in capsys.readouterr().out
 
 
 def test_with_audiosets_weights_its_ear_is_their_yamnet(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    listen = rehearsal.ear(weights, params.Features(), MelCodec(CODEC, CPU), CPU)
+    listen = early_stopping.ear(weights, spectrogram.Features(), MelCodec(CODEC, CPU), CPU)
     assert listen(tone(1)[None]).shape == (1024,)

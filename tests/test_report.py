@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from counterpoise import evaluation, report, statistics
-from counterpoise.params import Evaluation
+from counterpoise.evaluation import bootstrap, report, scores
+from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "whine"]
 TRAIN_CLIPS = {"bark": 120, "howl": 60, "whine": 12}
@@ -28,12 +28,12 @@ def metrics_of(hits: dict[str, list[int]]) -> dict[str, dict]:
             probabilities = np.array([[name == label for label in LABELS] for name in predicted], float)
             ids = [f"c{i}" for i in range(60)]
             clips = pd.DataFrame({"clip_id": ids, "label": truth, "source_id": ids})
-            tables.append(evaluation.predictions(clips, probabilities, LABELS, "cnn", arm, seed, 1))
+            tables.append(scores.predictions(clips, probabilities, LABELS, "cnn", arm, seed, 1))
     table = pd.concat(tables)
     return {
-        **evaluation.summarise(evaluation.score_runs(table, LABELS), TRAIN_CLIPS, ["whine"]),
-        "answer": statistics.answer(statistics.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=500))),
-        "errors": evaluation.errors(table, {clip: f"data/raw/{clip}.flac" for clip in ids}),
+        **scores.summarise(scores.score_runs(table, LABELS), TRAIN_CLIPS, ["whine"]),
+        "answer": bootstrap.answer(bootstrap.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=500))),
+        "errors": scores.errors(table, {clip: f"data/raw/{clip}.flac" for clip in ids}),
     }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterpoise import runtime
-from counterpoise.params import Runtime
+from counterpoise.core import runtime
+from counterpoise.core.runtime import Runtime
 
 ROOT = Path(runtime.__file__).parents[1]
 HOLD = """

@@ -3,8 +3,10 @@ import json
 import pandas as pd
 import pytest
 
-from counterpoise import catalog, splits
-from counterpoise.params import Data, Split
+from counterpoise.core import tables
+from counterpoise.splits import audit, split
+from counterpoise.datasets.settings import Data
+from counterpoise.splits.split import Split
 
 FOLDS = range(1, 6)
 
@@ -19,7 +21,7 @@ def collection(labels=("bark", "siren"), recordings_a_fold=8, clips_a_recording=
                 for clip in range(clips_a_recording):
                     other = labels[(number + 1) % len(labels)] if clip == 2 and recording % 2 else label
                     rows.append((f"{source}-{clip}", f"/audio/{source}-{clip}.wav", other, source, fold, 4.0, 16000, 1))
-    return pd.DataFrame(rows, columns=list(catalog.CLIPS)).astype(catalog.CLIPS)
+    return pd.DataFrame(rows, columns=list(tables.CLIPS)).astype(tables.CLIPS)
 
 
 def data(**values):
@@ -35,14 +37,14 @@ def kept(clips, partitions, label, column):
 
 def test_the_test_fold_is_test_the_val_fold_is_val_and_the_rest_trains():
     clips = collection()
-    partitions = splits.partition(clips, Split(test_fold=5, val_fold=2), data())
+    partitions = split.partition(clips, Split(test_fold=5, val_fold=2), data())
     by_fold = {fold: set(partitions[clips.fold == fold]) for fold in FOLDS}
     assert by_fold == {1: {"train"}, 2: {"val"}, 3: {"train"}, 4: {"train"}, 5: {"test"}}
 
 
 def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_test_fold():
     clips = collection(recordings_a_fold=40)
-    partitions = splits.partition(clips, Split(test_fold=5, val_fraction=0.25), data())
+    partitions = split.partition(clips, Split(test_fold=5, val_fraction=0.25), data())
     sides = partitions.groupby(clips.source_id).agg(set)
     assert (sides.map(len) == 1).all()
     assert set(partitions[clips.fold == 5]) == {"test"}
@@ -52,12 +54,12 @@ def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_
 
 def test_val_fraction_zero_holds_out_nothing():
     clips = collection()
-    assert set(splits.partition(clips, Split(test_fold=5), data())) == {"train", "test"}
+    assert set(split.partition(clips, Split(test_fold=5), data())) == {"train", "test"}
 
 
 def test_another_seed_holds_out_other_recordings():
     clips = collection()
-    first, second = (splits.partition(clips, Split(test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1))
+    first, second = (split.partition(clips, Split(test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1))
     assert not first.equals(second)
 
 
@@ -66,16 +68,16 @@ def test_another_seed_holds_out_other_recordings():
 def test_a_class_alone_and_in_any_order_is_split_as_in_the_whole_collection(unit, split):
     clips = collection(labels=("bark", "siren", "drill"))
     some = data(limit={"bark": 7, "siren": 4}, limit_unit=unit)
-    whole = splits.partition(clips, split, some)
+    whole = split.partition(clips, split, some)
     assert set(whole) == {"train", "val", "test", "unused"}
     for label in ("bark", "siren", "drill"):
         alone = clips[clips.label == label].sample(frac=1, random_state=1)
-        pd.testing.assert_series_equal(splits.partition(alone, split, some), whole[alone.index])
+        pd.testing.assert_series_equal(split.partition(alone, split, some), whole[alone.index])
 
 
 def test_the_result_stands_on_the_index_of_the_clips():
     clips = collection().set_axis(["same"] * len(collection()))
-    partitions = splits.partition(clips, Split(test_fold=5), data(limit={"bark": 1}))
+    partitions = split.partition(clips, Split(test_fold=5), data(limit={"bark": 1}))
     assert partitions.index.equals(clips.index)
     assert (partitions.to_numpy() == "test").tolist() == (clips.fold == 5).tolist()
 
@@ -83,7 +85,7 @@ def test_the_result_stands_on_the_index_of_the_clips():
 def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_the_rest_unused():
     clips = collection()
     split = Split(test_fold=5, val_fold=1)
-    free, limited = splits.partition(clips, split, data()), splits.partition(clips, split, data(limit={"bark": 6}))
+    free, limited = split.partition(clips, split, data()), split.partition(clips, split, data(limit={"bark": 6}))
     changed = free != limited
     assert set(clips.label[changed]) == {"bark"}
     assert set(free[changed]) == {"train"} and set(limited[changed]) == {"unused"}
@@ -96,7 +98,7 @@ def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_
 def test_a_limit_in_clips_goes_round_the_recordings():
     clips = collection(labels=("bark",), recordings_a_fold=2)  # 8 training recordings of 3 clips
     for n, per_recording in ((5, {1}), (8, {1}), (11, {1, 2}), (24, {3})):
-        partitions = splits.partition(clips, Split(test_fold=5), data(limit={"bark": n}, limit_unit="clips"))
+        partitions = split.partition(clips, Split(test_fold=5), data(limit={"bark": n}, limit_unit="clips"))
         counts = clips.source_id[partitions == "train"].value_counts()
         assert counts.sum() == n
         assert set(counts) == per_recording
@@ -107,7 +109,7 @@ def test_a_higher_limit_keeps_what_a_lower_one_kept(unit, column):
     clips = collection()
     split = Split(test_fold=5)
     chosen = [
-        kept(clips, splits.partition(clips, split, data(limit={"bark": n}, limit_unit=unit)), "bark", column)
+        kept(clips, split.partition(clips, split, data(limit={"bark": n}, limit_unit=unit)), "bark", column)
         for n in (1, 4, 10, 20, 1000)
     ]
     assert [len(c) for c in chosen[:4]] == [1, 4, 10, 20]
@@ -117,20 +119,20 @@ def test_a_higher_limit_keeps_what_a_lower_one_kept(unit, column):
 def test_a_limit_on_a_class_that_is_not_there_changes_nothing():
     clips = collection()
     split = Split(test_fold=5)
-    partitions = splits.partition(clips, split, data(limit={"whale": 1}, limit_unit="clips"))
-    assert partitions.equals(splits.partition(clips, split, data()))
+    partitions = split.partition(clips, split, data(limit={"whale": 1}, limit_unit="clips"))
+    assert partitions.equals(split.partition(clips, split, data()))
 
 
 def test_one_fold_cannot_be_both_val_and_test():
-    with pytest.raises(splits.SplitError, match="both 5"):
-        splits.partition(collection(), Split(test_fold=5, val_fold=5), data())
+    with pytest.raises(split.SplitError, match="both 5"):
+        split.partition(collection(), Split(test_fold=5, val_fold=5), data())
 
 
 # Amounts
 
 
 def amounts(clips, split, labels=("bark", "siren"), min_recordings=2, **values):
-    splits.check_amounts(clips, splits.partition(clips, split, data(**values)), labels, min_recordings, split)
+    split.check_amounts(clips, split.partition(clips, split, data(**values)), labels, min_recordings, split)
 
 
 def test_enough_of_everything_passes():
@@ -138,17 +140,17 @@ def test_enough_of_everything_passes():
 
 
 def test_a_fold_that_does_not_occur_is_named_beside_those_that_do():
-    splits.check_folds(collection(), Split(test_fold=5, val_fold=1))
-    with pytest.raises(splits.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
-        splits.check_folds(collection(), Split(test_fold=10))
-    with pytest.raises(splits.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
-        splits.check_folds(collection(), Split(test_fold=5, val_fold=0))
+    split.check_folds(collection(), Split(test_fold=5, val_fold=1))
+    with pytest.raises(split.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
+        split.check_folds(collection(), Split(test_fold=10))
+    with pytest.raises(split.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
+        split.check_folds(collection(), Split(test_fold=5, val_fold=0))
 
 
 def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_out():
     clips = collection(labels=("bark", "siren", "drill"))
     clips = clips[(clips.label != "siren") | (clips.fold != 5)]
-    with pytest.raises(splits.SplitError) as caught:
+    with pytest.raises(split.SplitError) as caught:
         amounts(clips, Split(test_fold=5), labels=("bark", "siren", "drill", "whale"), limit={"bark": 1})
     message = str(caught.value)
     assert "bark: 1 training recording(s), at least 2 are needed (data.limit or data.scarce leaves" in message
@@ -164,7 +166,7 @@ def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_
 
 def partitioned():
     clips = collection()
-    partitions = splits.partition(clips, Split(test_fold=5, val_fold=1), data(limit={"bark": 6}))
+    partitions = split.partition(clips, Split(test_fold=5, val_fold=1), data(limit={"bark": 6}))
     return clips.assign(partition=partitions, sha256=[f"hash of {clip_id}" for clip_id in clips.clip_id])
 
 
@@ -180,7 +182,7 @@ def variations(real, n=12):
         for r in roots.itertuples()
         for k in range(2)
     ]
-    return pd.DataFrame(rows, columns=list(catalog.LINEAGE)).astype(catalog.LINEAGE)
+    return pd.DataFrame(rows, columns=list(tables.LINEAGE)).astype(tables.LINEAGE)
 
 
 def any_clip(real, partition, label="siren"):
@@ -188,8 +190,8 @@ def any_clip(real, partition, label="siren"):
 
 
 def leak(real, synthetic, seen, judge=()):
-    with pytest.raises(splits.LeakError) as caught:
-        splits.audit(real, synthetic, seen, judge)
+    with pytest.raises(audit.LeakError) as caught:
+        audit.audit(real, synthetic, seen, judge)
     return str(caught.value)
 
 
@@ -198,7 +200,7 @@ def test_an_honest_split_passes_and_is_counted():
     judge = real.clip_id[real.partition == "train"]
     made = variations(real)
     made.loc[:3, "start"] = "classic"
-    report = splits.audit(real, made, seen_by_models(real), judge)
+    report = audit.audit(real, made, seen_by_models(real), judge)
     assert json.loads(json.dumps(report)) == report
     assert report["real"]["test"] == {"clips": 48, "recordings": 16}
     assert sum(part["clips"] for part in report["real"].values()) == len(real)
@@ -212,7 +214,7 @@ def test_an_honest_split_passes_and_is_counted():
 
 def test_a_collection_without_synthetic_clips_passes():
     real = partitioned()
-    assert splits.audit(real, catalog.table([], catalog.LINEAGE), {})["synthetic"] == {}
+    assert audit.audit(real, tables.table([], tables.LINEAGE), {})["synthetic"] == {}
 
 
 def test_a_recording_on_two_sides_is_a_leak():
@@ -229,7 +231,7 @@ def test_a_recording_on_two_sides_is_a_leak():
 def test_a_recording_of_which_some_clips_are_unused_is_no_leak():
     real = partitioned()
     real.loc[any_clip(real, "test"), "partition"] = "unused"
-    splits.audit(real, variations(real), seen_by_models(real))
+    audit.audit(real, variations(real), seen_by_models(real))
 
 
 @pytest.mark.parametrize("partition", ["val", "test", "unused"])
@@ -294,8 +296,8 @@ def test_a_model_that_does_not_say_what_it_saw_proves_nothing():
 def test_clips_that_no_diffusion_model_made_need_none_that_says_what_it_saw_but_their_roots_must_train(start):
     real = partitioned()
     made = variations(real).assign(start=start, clip_id=lambda made: made.clip_id + start)
-    splits.audit(real, pd.concat([made, variations(real)]), seen_by_models(real))
-    splits.audit(real, made, {})
+    audit.audit(real, pd.concat([made, variations(real)]), seen_by_models(real))
+    audit.audit(real, made, {})
     root = real.loc[any_clip(real, "test", made.label[3])]
     made.loc[3, ["root_clip_id", "source_id", "fold"]] = [root.clip_id, root.source_id, root.fold]
     assert f"{made.clip_id[3]} (root {root.clip_id}: test)" in leak(real, made, {})
@@ -332,7 +334,7 @@ def test_the_same_audio_in_two_partitions_is_a_leak():
     real.loc[other, "sha256"] = real.sha256[one]
     message = leak(real, variations(real), seen_by_models(real))
     assert real.clip_id[one] in message and real.clip_id[other] in message
-    splits.audit(real.drop(columns="sha256"), variations(real), seen_by_models(real))
+    audit.audit(real.drop(columns="sha256"), variations(real), seen_by_models(real))
 
 
 def test_all_problems_are_told_at_once_and_many_clips_are_counted():
@@ -351,23 +353,23 @@ def tables():
     real = partitioned()
     of = {name: real[real.partition == name] for name in ("train", "val", "test")}
     train = {
-        "none": splits.examples(of["train"], None, "hash of {}".format),
-        "diffusion": splits.examples(of["train"], variations(real), "hash of {}".format),
+        "none": split.examples(of["train"], None, "hash of {}".format),
+        "diffusion": split.examples(of["train"], variations(real), "hash of {}".format),
     }
-    return train, *(splits.examples(of[name], None, "hash of {}".format) for name in ("val", "test"))
+    return train, *(split.examples(of[name], None, "hash of {}".format) for name in ("val", "test"))
 
 
 def table_leak(train, val, test):
-    with pytest.raises(splits.LeakError) as caught:
-        splits.audit_tables(train, val, test)
+    with pytest.raises(audit.LeakError) as caught:
+        audit.audit_tables(train, val, test)
     return str(caught.value)
 
 
 def test_examples_are_the_clips_and_their_variations_in_the_order_of_ids():
     real = partitioned()
     made = variations(real)
-    table = splits.examples(real.sample(frac=1, random_state=0), made, "hash of {}".format)
-    assert dict(table.dtypes.astype(str)) == catalog.EXAMPLES
+    table = split.examples(real.sample(frac=1, random_state=0), made, "hash of {}".format)
+    assert dict(table.dtypes.astype(str)) == tables.EXAMPLES
     assert table.clip_id.tolist() == sorted([*real.clip_id, *made.clip_id])
     assert (table.sha256 == "hash of " + table.path).all()
     originals = table[~table.synthetic]
@@ -378,8 +380,8 @@ def test_examples_are_the_clips_and_their_variations_in_the_order_of_ids():
 
 def test_honest_tables_pass_also_without_validation():
     train, val, test = tables()
-    splits.audit_tables(train, val, test)
-    splits.audit_tables(train, val.head(0), test)
+    audit.audit_tables(train, val, test)
+    audit.audit_tables(train, val.head(0), test)
 
 
 @pytest.mark.parametrize("name", ["val", "test"])

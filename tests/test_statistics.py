@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from counterpoise import evaluation, statistics
-from counterpoise.params import Evaluation
+from counterpoise.evaluation import bootstrap, scores
+from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "whine"]
 SETTINGS = Evaluation(resamples=2000)
@@ -27,7 +27,7 @@ def predictions(hits: dict, copies: int = 1, fold: int = 0) -> pd.DataFrame:
         for r, right in enumerate(recordings)
         for c in range(copies)
     ]  # fmt: skip
-    return pd.DataFrame(rows).astype(evaluation.PREDICTIONS)
+    return pd.DataFrame(rows).astype(scores.PREDICTIONS)
 
 
 def luck(rng: np.random.Generator, chances: dict[str, float], seeds: int = 3, recordings: int = 20) -> dict:
@@ -44,9 +44,9 @@ def luck(rng: np.random.Generator, chances: dict[str, float], seeds: int = 3, re
 
 def test_estimates_are_those_of_the_summary():
     table = predictions(luck(np.random.default_rng(0), {"none": 0.5, "classic": 0.7}))
-    found = statistics.bootstrap(table, LABELS, ["howl", "whine"], SETTINGS)
-    views = evaluation.summarise(
-        evaluation.score_runs(table, LABELS), {"bark": 9, "howl": 3, "whine": 2}, ["howl", "whine"]
+    found = bootstrap.bootstrap(table, LABELS, ["howl", "whine"], SETTINGS)
+    views = scores.summarise(
+        scores.score_runs(table, LABELS), {"bark": 9, "howl": 3, "whine": 2}, ["howl", "whine"]
     )
     for arm, scores in views["summary"]["cnn"].items():
         assert {metric: found.estimate("cnn", arm, metric) for metric in scores} == pytest.approx(scores, abs=1e-4)
@@ -57,7 +57,7 @@ def test_estimates_are_those_of_the_summary():
 
 def test_the_luck_of_few_recordings_has_the_unbiased_variance():
     right = np.array([True, True, True, False])
-    found = statistics.bootstrap(
+    found = bootstrap.bootstrap(
         predictions({("none", 0): dict.fromkeys(LABELS, right)}), LABELS, [], Evaluation(resamples=20_000)
     )
     draws = found.resampled["cnn", "none"][:, found.metrics.index("recall/bark")]
@@ -67,19 +67,19 @@ def test_the_luck_of_few_recordings_has_the_unbiased_variance():
 
 def test_clips_of_a_recording_rise_and_fall_together():
     hits = luck(np.random.default_rng(1), {"none": 0.5})
-    once, five = (statistics.bootstrap(predictions(hits, n), LABELS, [], SETTINGS) for n in (1, 5))
+    once, five = (bootstrap.bootstrap(predictions(hits, n), LABELS, [], SETTINGS) for n in (1, 5))
     np.testing.assert_allclose(once.resampled["cnn", "none"], five.resampled["cnn", "none"])
 
 
 def test_no_class_vanishes_from_a_draw():
     hits = {("none", 0): {"bark": [True] * 20, "howl": [True, True], "whine": [True]}}
-    found = statistics.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
+    found = bootstrap.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
     assert found.resampled["cnn", "none"].min() == pytest.approx(1)
 
 
 def test_every_class_keeps_its_weight_in_every_draw():
     hits = {("none", 0): {"bark": [True] * 20, "howl": [False, False], "whine": [False]}}
-    found = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS)
     np.testing.assert_allclose(found.resampled["cnn", "none"][:, found.metrics.index("accuracy")], 20 / 23)
 
 
@@ -90,7 +90,7 @@ def test_without_luck_of_recordings_the_interval_of_two_arms_is_students():
         for seed, value in enumerate(values):
             hits[arm, seed] = {label: [k < 10 * value] * 4 for k, label in enumerate("abcdefghij")}
     labels = list("abcdefghij")
-    found = statistics.bootstrap(predictions(hits), labels, [], Evaluation(resamples=20_000))
+    found = bootstrap.bootstrap(predictions(hits), labels, [], Evaluation(resamples=20_000))
     student = stats.ttest_rel(accuracy["classic"], accuracy["none"]).confidence_interval(0.95)
     one = found.difference("cnn", "classic", "none", "accuracy")
     assert (one.low, one.high) == (pytest.approx(student.low, abs=0.02), pytest.approx(student.high, abs=0.02))
@@ -103,8 +103,8 @@ def test_without_luck_of_recordings_the_interval_of_two_arms_is_students():
 def test_more_arms_tell_more_of_the_luck_of_training():
     hits = luck(np.random.default_rng(2), {"none": 0.5, "classic": 0.6, "mixup": 0.5, "oversample": 0.5})
     two = {(arm, seed): runs for (arm, seed), runs in hits.items() if arm in ("none", "classic")}
-    few = statistics.bootstrap(predictions(two), LABELS, [], SETTINGS)
-    many = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    few = bootstrap.bootstrap(predictions(two), LABELS, [], SETTINGS)
+    many = bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS)
     narrow, wide = (found.difference("cnn", "classic", "none", "accuracy", 50) for found in (many, few))
     assert narrow.corrected_high - narrow.corrected_low < wide.corrected_high - wide.corrected_low
 
@@ -112,7 +112,7 @@ def test_more_arms_tell_more_of_the_luck_of_training():
 def test_copies_of_an_arm_tell_nothing_of_the_luck_of_training():
     hits = luck(np.random.default_rng(4), {"none": 0.5, "class_weights": 0.6, "mixup": 0.5})
     copied = hits | {(arm, seed): hits["none", seed] for arm in ("classic", "roundtrip") for seed in range(3)}
-    few, many = (statistics.bootstrap(predictions(table), LABELS, [], SETTINGS) for table in (hits, copied))
+    few, many = (bootstrap.bootstrap(predictions(table), LABELS, [], SETTINGS) for table in (hits, copied))
     assert few.difference("cnn", "class_weights", "none", "accuracy") == many.difference(
         "cnn", "class_weights", "none", "accuracy"
     )
@@ -123,7 +123,7 @@ def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     rng = np.random.default_rng(3)
     hits = luck(rng, {"none": 0.3, "diffusion": 0.8})
     hits |= {("classic", seed): hits["none", seed] for seed in range(3)}
-    found = statistics.bootstrap(predictions(hits), LABELS, ["howl", "whine"], SETTINGS)
+    found = bootstrap.bootstrap(predictions(hits), LABELS, ["howl", "whine"], SETTINGS)
     same = found.difference("cnn", "classic", "none", "rare_recall")
     assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "cannot tell") and same.p > 0.9
     np.testing.assert_array_equal(found.resampled["cnn", "classic"], found.resampled["cnn", "none"])
@@ -135,7 +135,7 @@ def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
 
 def test_the_verdict_is_that_of_the_corrected_interval():
     hits = luck(np.random.default_rng(8), {"none": 0.4, "classic": 0.65, "mixup": 0.5})
-    found = statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS)
     alone, of_many = (found.difference("cnn", "classic", "none", "accuracy", m) for m in (1, 100_000))
     assert of_many.corrected_low < 0 < of_many.low
     assert (alone.verdict, of_many.verdict) == ("helps", "cannot tell")
@@ -145,7 +145,7 @@ def test_the_interval_covers_and_noise_is_seldom_called_a_gain():
     covered = told = 0
     for world in range(60):
         hits = luck(np.random.default_rng(world), {"none": 0.5, "classic": 0.5, "mixup": 0.5}, recordings=8)
-        found = statistics.bootstrap(predictions(hits), LABELS, [], Evaluation(resamples=300))
+        found = bootstrap.bootstrap(predictions(hits), LABELS, [], Evaluation(resamples=300))
         one = found.difference("cnn", "classic", "none", "macro_f1")
         covered += one.low <= 0 <= one.high
         told += one.verdict != "cannot tell"
@@ -159,11 +159,11 @@ def test_one_seed_and_unanimous_but_few_recordings_cannot_be_told():
         for arm in ("none", "diffusion")
         for seed in range(3)
     }
-    found = statistics.bootstrap(predictions(single), LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(predictions(single), LABELS, [], SETTINGS)
     assert found.difference("cnn", "diffusion", "none", "accuracy").verdict == "cannot tell"
-    sentence = statistics.answer(found)["differences"][0]["sentence"]
+    sentence = bootstrap.answer(found)["differences"][0]["sentence"]
     assert "too few seeds or recordings" in sentence
-    found = statistics.bootstrap(predictions(few), LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(predictions(few), LABELS, [], SETTINGS)
     five, six = (found.difference("cnn", "diffusion", "none", f"recall/{label}") for label in ("howl", "whine"))
     assert (five.mean, five.p, five.verdict) == (1, 2**-4, "cannot tell")
     assert (six.mean, six.p, six.verdict) == (1, 2**-5, "helps")
@@ -173,7 +173,7 @@ def test_metrics_are_computed_in_each_fold_and_averaged():
     small = predictions({("none", 0): dict.fromkeys(LABELS, [True] * 2)}, fold=1)
     large = predictions({("none", 0): dict.fromkeys(LABELS, [False] * 50)}, fold=2)
     large["clip_id"], large["source_id"] = "other_" + large.clip_id, "other_" + large.source_id
-    found = statistics.bootstrap(pd.concat([small, large]), LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(pd.concat([small, large]), LABELS, [], SETTINGS)
     assert found.estimate("cnn", "none", "accuracy") == 0.5
     assert found.recordings["accuracy"] == 3 * 52 and found.freedom["recall/bark"] == 50
     assert found.resampled["cnn", "none"][:, found.metrics.index("accuracy")].mean() == pytest.approx(0.5)
@@ -182,31 +182,31 @@ def test_metrics_are_computed_in_each_fold_and_averaged():
 def test_the_order_of_the_table_and_another_run_change_no_draw():
     table = predictions(luck(np.random.default_rng(4), {"none": 0.5, "classic": 0.6}))
     shuffled = table.sample(frac=1, random_state=0)
-    first, second = (statistics.bootstrap(rows, LABELS, ["whine"], SETTINGS) for rows in (table, shuffled))
-    assert statistics.answer(first) == statistics.answer(second)
-    other = statistics.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=2000, seed=1))
+    first, second = (bootstrap.bootstrap(rows, LABELS, ["whine"], SETTINGS) for rows in (table, shuffled))
+    assert bootstrap.answer(first) == bootstrap.answer(second)
+    other = bootstrap.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=2000, seed=1))
     assert other.interval("cnn", "none", "macro_f1") != first.interval("cnn", "none", "macro_f1")
 
 
 def test_runs_that_cannot_be_paired_are_named():
     hits = luck(np.random.default_rng(5), {"none": 0.5, "classic": 0.6})
     table = predictions(hits)
-    with pytest.raises(statistics.StatisticsError, match="cnn classic, seed 2, test fold 0"):
-        statistics.bootstrap(table[(table.arm == "none") | (table.seed < 2)], LABELS, [], SETTINGS)
-    with pytest.raises(statistics.StatisticsError, match="cnn classic 1 was tested on other clips of fold 0"):
+    with pytest.raises(bootstrap.StatisticsError, match="cnn classic, seed 2, test fold 0"):
+        bootstrap.bootstrap(table[(table.arm == "none") | (table.seed < 2)], LABELS, [], SETTINGS)
+    with pytest.raises(bootstrap.StatisticsError, match="cnn classic 1 was tested on other clips of fold 0"):
         gone = (table.arm == "classic") & (table.seed == 1) & (table.clip_id == "bark3_0")
-        statistics.bootstrap(table[~gone], LABELS, [], SETTINGS)
-    found = statistics.bootstrap(table, LABELS, [], SETTINGS)
-    with pytest.raises(statistics.StatisticsError, match="mixup.*`arms`"):
+        bootstrap.bootstrap(table[~gone], LABELS, [], SETTINGS)
+    found = bootstrap.bootstrap(table, LABELS, [], SETTINGS)
+    with pytest.raises(bootstrap.StatisticsError, match="mixup.*`arms`"):
         found.difference("cnn", "mixup", "none", "macro_f1")
-    with pytest.raises(statistics.StatisticsError, match="rare_recall"):
+    with pytest.raises(bootstrap.StatisticsError, match="rare_recall"):
         found.difference("cnn", "classic", "none", "rare_recall")
 
 
 def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_arm():
     chances = {"none": 0.4, "classic": 0.9, "mixup": 0.5, "diffusion": 0.8, "diffusion_classic": 0.8}
-    found = statistics.bootstrap(predictions(luck(np.random.default_rng(6), chances)), LABELS, ["whine"], SETTINGS)
-    answer = statistics.answer(found)
+    found = bootstrap.bootstrap(predictions(luck(np.random.default_rng(6), chances)), LABELS, ["whine"], SETTINGS)
+    answer = bootstrap.answer(found)
     assert json.loads(json.dumps(answer)) == answer
     assert answer["level"] == 0.95
     mean, low, high = answer["scores"]["cnn"]["classic"]["rare_recall"]
@@ -228,7 +228,7 @@ def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_arm(
 
 def test_without_a_baseline_or_a_cheap_arm_there_is_less_to_compare():
     hits = luck(np.random.default_rng(7), {"diffusion": 0.5, "classic": 0.5})
-    rows = statistics.answer(statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"]
+    rows = bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"]
     assert {(row["arm"], row["against"]) for row in rows} == {("diffusion", "classic")}
     hits = luck(np.random.default_rng(7), {"none": 0.5})
-    assert statistics.answer(statistics.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"] == []
+    assert bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"] == []

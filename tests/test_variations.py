@@ -7,11 +7,15 @@ import pandas as pd
 import pytest
 import torch
 
-from counterpoise import altered, catalog, classic, variations
+from counterpoise.augment import effects, latents
+from counterpoise.core import tables
+from counterpoise.generation import sdedit
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.model import Model
-from counterpoise.latents import Normaliser, Packed, Shelf, Writer, reflect
-from counterpoise.params import Diffusion, Generate, Runtime
+from counterpoise.codecs.latents import Normaliser, Packed, Shelf, Writer, reflect
+from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.generation.settings import Generate
 
 CPU = torch.device("cpu")
 
@@ -25,9 +29,9 @@ def training():
 
 def lineage(training, amount, label="bark", **change):
     generate = Generate(**{"keep": "all"} | change)
-    shares = variations.share_out(training, label, amount, generate)
-    amounts = variations.candidates(shares, generate)
-    return variations.lineage(training, label, amounts, generate, Path("out"), Path("models/bark"))
+    shares = sdedit.share_out(training, label, amount, generate)
+    amounts = sdedit.candidates(shares, generate)
+    return sdedit.lineage(training, label, amounts, generate, Path("out"), Path("models/bark"))
 
 
 def test_every_clip_once_before_any_clip_twice(training):
@@ -35,7 +39,7 @@ def test_every_clip_once_before_any_clip_twice(training):
     assert sorted(made.root_clip_id.head(3)) == ["b0", "b1", "b2"] and len(made) == 5
     assert made.root_clip_id.value_counts().max() == 2
     assert made.clip_id.is_unique and made.seed.is_unique
-    assert list(made.columns) == list(catalog.LINEAGE)
+    assert list(made.columns) == list(tables.LINEAGE)
     assert (made.label == "bark").all() and (made.other_clip_id == "").all()
     sources = training.set_index("clip_id").source_id
     assert made.source_id.tolist() == sources[made.root_clip_id].tolist()
@@ -43,14 +47,14 @@ def test_every_clip_once_before_any_clip_twice(training):
 
 def test_more_variations_change_nothing_of_the_first_ones(training):
     few, many = lineage(training, 4), lineage(training, 9)
-    both = few.merge(many, on=list(catalog.LINEAGE))
+    both = few.merge(many, on=list(tables.LINEAGE))
     assert len(both) == 4
 
 
 def test_a_choice_is_made_of_every_root(training):
     generate = Generate(keep="best", candidates=1.5)
-    assert variations.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
-    ones = variations.candidates({f"b{i}": 1 for i in range(10)}, generate)
+    assert sdedit.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
+    ones = sdedit.candidates({f"b{i}": 1 for i in range(10)}, generate)
     assert sum(ones.values()) == 15 and set(ones.values()) == {1, 2}  # no more than were asked for
     assert len(lineage(training, 3, keep="best", candidates=3)) == 9
 
@@ -116,7 +120,7 @@ def model():
 
 def make(model, rows, shelf, **change):
     generate = Generate(**{"keep": "all", "steps": 2, "batch_size": 2} | change)
-    made = variations.make(model, rows, shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU)
+    made = sdedit.make(model, rows, shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU)
     return dict(made)
 
 
@@ -136,9 +140,9 @@ def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, 
     plain = make(model, rows.assign(start="own"), shelf, strength=0.01)
     assert not any(np.allclose(made[clip_id], plain[clip_id], atol=1e-3) for clip_id in made)
     latent = shelf[rows.root_clip_id[0]]
-    longer = reflect(latent, latent.shape[1] + altered.MARGIN)
-    sound = classic.augment(Half().decode(longer[None])[0].numpy(), Half.sample_rate, 5)
-    assert np.array_equal(altered.alter(latent, Half(), 5)[3], sound[0, ::4][: latent.shape[1]])
+    longer = reflect(latent, latent.shape[1] + latents.MARGIN)
+    sound = effects.augment(Half().decode(longer[None])[0].numpy(), Half.sample_rate, 5)
+    assert np.array_equal(latents.augmented(latent, Half(), 5)[3], sound[0, ::4][: latent.shape[1]])
 
 
 def test_every_variation_alters_its_start_in_its_own_way(training, shelf, model, monkeypatch):
@@ -172,7 +176,7 @@ def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(traini
         return len(asked) == 1
 
     arguments = (shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU, finished)
-    rest = dict(variations.make(model, rows, *arguments))
+    rest = dict(sdedit.make(model, rows, *arguments))
     assert sorted([*rest, *asked[0]]) == sorted(whole) and len(rest) < len(whole)
     assert all(np.array_equal(rest[clip_id], whole[clip_id]) for clip_id in rest)
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from counterpoise import audio as sound
-from counterpoise.params import Audio, Runtime
-from counterpoise.runtime import seed_for
+from counterpoise.core import audio as sound
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.runtime import seed_for
 
 KEPT_BYTES = 256 * 2**20  # of waves that a training keeps in memory, so that a small collection is decoded once
 

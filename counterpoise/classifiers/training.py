@@ -1,28 +1,28 @@
-"""Train a classifier for a fixed number of steps, predict with it, keep it in a folder."""
+"""Train a classifier for a fixed number of steps, and predict with it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import safetensors
-import safetensors.torch
 import scipy.special
 import sklearn.metrics
 import sklearn.utils.class_weight
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError, embeddings
-from counterpoise.checkpoint import Checkpoint
-from counterpoise.classifiers import batches, build
-from counterpoise.params import Audio, Classifier, Features, Model, Runtime, Section
-from counterpoise.runtime import autocast, seed_for
+from counterpoise.classifiers import augmentation, batches
+from counterpoise.classifiers.networks.network import Network
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core import CounterpoiseError
+from counterpoise.core.audio import Audio
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime, autocast, seed_for
+from counterpoise.embeddings import cache as kept
 
-
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]  # see :func:`cross_entropy`
 REPORTS = 20  # in a training
 
 
@@ -30,22 +30,8 @@ class TrainingError(CounterpoiseError):
     """A training that cannot start or go on; the message says why and what to change."""
 
 
-class ModelError(CounterpoiseError):
-    """A folder that holds no usable classifier; the message says what is wrong with it."""
-
-
-class Card(Section):
-    """What a classifier is: enough to build it again, and to read its outputs."""
-
-    model: Model
-    labels: list[str]  # the class of each output, in order
-    audio: Audio
-    features: Features
-    classifier: Classifier
-
-
 def train(
-    model: nn.Module,
+    model: Network,
     examples: pd.DataFrame,
     labels: list[str],
     audio: Audio,
@@ -59,6 +45,7 @@ def train(
     validation: pd.DataFrame | None,
     cache: Path | None = None,
     mixup: float | None = None,
+    loss: Loss | None = None,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
 
@@ -87,6 +74,7 @@ def train(
         validation: `catalog.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
         mixup: alpha of mixup (:func:`mix`); None for none.
+        loss: like :func:`cross_entropy`, which None means.
 
     Raises:
         TrainingError: there are no clips, a clip's label is not in `labels`, or the loss is not finite.
@@ -118,16 +106,19 @@ def train(
     if done == classifier.steps:
         return
 
-    forward, inputs = _inputs(model, examples, audio, runtime, device, cache)
-    if watched:
-        _, val_inputs = _inputs(model, validation, audio, runtime, device, cache)
+    inputs = _inputs(model, examples, audio, runtime, device, cache)
+    val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
     made = examples.synthetic.to_numpy(bool)
-    softness = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
+    smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
+
+    def forward(batch: Tensor) -> Tensor:
+        if model.frozen:
+            return model.read_out(augmentation.draw(batch, classifier.yamnet_patches, generator))
+        return augmentation.augmented(model, batch, classifier, generator)
 
     def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
-        if not softness.any():
-            return F.nll_loss(log_probabilities, targets[rows].to(device), weights)
-        return softened(log_probabilities, targets[rows].to(device), softness[rows].to(device), weights)
+        function = cross_entropy if loss is None else loss
+        return function(log_probabilities, targets[rows].to(device), smoothing[rows].to(device), weights)
 
     order = batches.order(made, classifier.batch_size, classifier.steps, done, classifier.real_last, seed)
     loaded = batches.load(inputs, runtime, order)
@@ -138,29 +129,29 @@ def train(
         if mixup is not None:
             batch, share, partners = mix(batch, mixup, generator)
         with autocast(runtime, device):
-            log_probabilities = forward(batch.to(device), generator)
-        loss = loss_of(log_probabilities, rows)
+            log_probabilities = forward(batch.to(device))
+        value = loss_of(log_probabilities, rows)
         if mixup is not None:
-            loss = share * loss + (1 - share) * loss_of(log_probabilities, rows[partners])
-        if not torch.isfinite(loss):
+            value = share * value + (1 - share) * loss_of(log_probabilities, rows[partners])
+        if not torch.isfinite(value):
             raise TrainingError(
-                f"the loss is {loss.item()} at step {step} of {classifier.steps}. Lower classifier.learning_rate "
+                f"the loss is {value.item()} at step {step} of {classifier.steps}. Lower classifier.learning_rate "
                 f"(it is {classifier.learning_rate:g}), or set runtime.precision to fp32; then run `dvc repro` again."
             )
 
         # Backward
         optimiser.zero_grad()
-        loss.backward()
+        value.backward()
         optimiser.step()
         schedule.step()
-        losses.append(loss.item())
+        losses.append(value.item())
 
         # Report and keep
         if step * REPORTS // classifier.steps > (step - 1) * REPORTS // classifier.steps:
             since = losses[max(reports, default=0) :]
             reports[step] = {"loss": sum(since) / len(since)}
             if watched:
-                probabilities = _probabilities(model, forward, val_inputs, runtime, device, classifier.batch_size)
+                probabilities = _probabilities(model, val_inputs, runtime, device, classifier.batch_size)
                 reports[step] |= _validate(torch.from_numpy(probabilities), val_targets)
             report(step, reports[step])
         if checkpoint is not None and (step % classifier.checkpoint_every == 0 or step == classifier.steps):
@@ -177,7 +168,7 @@ def train(
 
 
 def predict(
-    model: nn.Module,
+    model: Network,
     examples: pd.DataFrame,
     audio: Audio,
     runtime: Runtime,
@@ -193,22 +184,21 @@ def predict(
     Raises:
         AudioError: a clip cannot be read.
     """
-    forward, inputs = _inputs(model, examples, audio, runtime, device, cache)
-    return _probabilities(model, forward, inputs, runtime, device, batch_size)
+    inputs = _inputs(model, examples, audio, runtime, device, cache)
+    return _probabilities(model, inputs, runtime, device, batch_size)
 
 
 def _inputs(
-    model: nn.Module, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
-) -> tuple[Callable[..., Tensor], Sequence[np.ndarray]]:
-    """What gives log-probabilities, and what goes into it: waves, or a frozen body's embeddings into the rest."""
+    model: Network, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
+) -> Sequence[np.ndarray]:
+    """What goes into the layers that learn: waves, or a frozen body's embeddings."""
     if model.frozen:
-        return model.classify, embeddings.embed_clips(model, examples, audio, runtime, device, cache)
-    return model, batches.Waves(examples.path.tolist(), audio)
+        return kept.embed_clips(model, examples, audio, runtime, device, cache)
+    return batches.Waves(examples.path.tolist(), audio)
 
 
 def _probabilities(
-    model: nn.Module,
-    forward: Callable[[Tensor], Tensor],
+    model: Network,
     inputs: Sequence[np.ndarray],
     runtime: Runtime,
     device: torch.device,
@@ -217,6 +207,7 @@ def _probabilities(
     order = (list(range(i, min(i + batch_size, len(inputs)))) for i in range(0, len(inputs), batch_size))
     was_training = model.training
     model.to(device).eval()
+    forward = model.read_out if model.frozen else model
     probabilities = [np.empty((0, model.head.out_features), np.float32)]
     with torch.inference_mode(), autocast(runtime, device):
         for _, batch in batches.load(inputs, runtime, order):
@@ -240,54 +231,26 @@ def class_weights(labels_of_examples: list[str], labels: list[str]) -> Tensor:
     return torch.tensor(weights, dtype=torch.float32)
 
 
-def save(folder: Path, model: nn.Module, card: Card) -> None:
-    """Write `model.safetensors` and `config.json` into a folder; the same model gives the same bytes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
-    safetensors.torch.save_file(tensors, folder / "model.safetensors")
-    (folder / "config.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def load(folder: Path, device: torch.device) -> tuple[nn.Module, Card]:
-    """Read a folder that `save` wrote: the classifier, ready to predict, and its card.
-
-    Raises:
-        ModelError: a file is missing, or is not what `save` writes.
-    """
-    for file in (folder / "config.json", folder / "model.safetensors"):
-        if not file.is_file():
-            raise ModelError(f"{file} is missing: run `dvc repro`, or `dvc pull` if a remote holds it")
-    try:
-        card = Card.model_validate_json((folder / "config.json").read_text(encoding="utf-8"))
-        tensors = safetensors.torch.load_file(folder / "model.safetensors")
-    except (ValidationError, UnicodeDecodeError, safetensors.SafetensorError) as error:
-        raise ModelError(f"{folder} holds no classifier of this version ({error}): run `dvc repro`") from None
-    model = build(card.model, len(card.labels), card.audio, card.features, card.classifier)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ModelError(f"{folder}: the weights do not fit config.json ({error}): run `dvc repro`") from None
-    return model.to(device).eval(), card
-
-
-def softened(
-    log_probabilities: Tensor, targets: Tensor, softness: Tensor, weights: Tensor | None = None
+def cross_entropy(
+    log_probabilities: Tensor, targets: Tensor, smoothing: Tensor, weights: Tensor | None = None
 ) -> Tensor:
     """Cross-entropy with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7).
 
     Args:
         log_probabilities: `[B, classes]`.
         targets: `[B]`, class indices.
-        softness: `[B]`, the share of each label that is spread evenly over all classes, 0 to 1.
+        smoothing: `[B]`, the share of each label that is spread evenly over all classes, 0 to 1.
         weights: `[classes]`, or None for equal ones.
 
     Returns:
         The mean over the batch, weighted as `torch.nn.CrossEntropyLoss` does it.
     """
+    if not smoothing.any():
+        return F.nll_loss(log_probabilities, targets, weights)
     weights = torch.ones_like(log_probabilities[0]) if weights is None else weights
     own = F.nll_loss(log_probabilities, targets, weights, reduction="none")
     even = -(log_probabilities * weights).mean(dim=1)
-    return ((1 - softness) * own + softness * even).sum() / weights[targets].sum()
+    return ((1 - smoothing) * own + smoothing * even).sum() / weights[targets].sum()
 
 
 def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, float, Tensor]:
@@ -321,7 +284,7 @@ def _targets(examples: pd.DataFrame, labels: list[str]) -> Tensor:
     return torch.tensor([labels.index(label) for label in examples.label])
 
 
-def _groups(model: nn.Module, classifier: Classifier) -> tuple[list[dict], list[float]]:
+def _groups(model: Network, classifier: Classifier) -> tuple[list[dict], list[float]]:
     """Groups of weights that learn, and the peak of each one's learning rate."""
     body, head = ([weight for weight in part.parameters() if weight.requires_grad] for part in (model.maps, model.head))
     if not model.pretrained:

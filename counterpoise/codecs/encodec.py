@@ -24,8 +24,8 @@ from encodec.model import EncodecModel
 from encodec.modules import SLSTM
 from torch import Tensor, nn
 
-from counterpoise import params
-from counterpoise.codecs import CodecError, check_shape
+from counterpoise.codecs.codec import CodecError, check_shape
+from counterpoise.codecs.settings import CodecSettings
 
 WEIGHTS_URL = "https://dl.fbaipublicfiles.com/encodec/v0"
 WEIGHTS = {  # the digits before .th begin the SHA-256 of the file
@@ -46,7 +46,7 @@ SILENT = 1e-5  # RMS of a segment, -100 dBFS, under which it counts as digital s
 
 
 class EncodecCodec:
-    """See :class:`counterpoise.codecs.Codec`.
+    """See :class:`counterpoise.codecs.codec.Codec`.
 
     encodec_24khz: mono, causal, 128 channels at 75 frames a second. Pieces of `chunk_seconds` pass through it one after
     the other, each with what the convolutions look back to and with the LSTM's state, so that pieces change nothing but
@@ -67,10 +67,12 @@ class EncodecCodec:
         CodecError: the weights cannot be had or do not fit, or the model has no such bandwidth.
     """
 
+    picture = False
+
     def __init__(
-        self, name: str, settings: params.EncodecCodec, device: torch.device, weights_url: str = WEIGHTS_URL
+        self, name: str, codec: CodecSettings, device: torch.device, weights_url: str = WEIGHTS_URL
     ) -> None:
-        model = _untrained(name)
+        model, settings = _untrained(name), codec.encodec
         if settings.requantise is not None and settings.requantise not in model.target_bandwidths:
             allowed = ", ".join(f"{bandwidth:g}" for bandwidth in model.target_bandwidths)
             raise CodecError(f"codec.encodec.requantise is {settings.requantise:g}; {name} has {allowed} kbit/s")
@@ -80,8 +82,6 @@ class EncodecCodec:
         self.latent_channels = model.encoder.dimension + int(model.normalize)
         self._model, self._bandwidth, self._device = model.to(device), settings.requantise, device
         self._chunk = max(CONTEXT + 1, round(settings.chunk_seconds * self.sample_rate / self.hop))  # latent frames
-        middle = self.sample_rate // self.hop // 2
-        self.silence = self.encode(torch.zeros(1, self.channels, self.sample_rate))[0, :, middle]
 
     @torch.no_grad()
     def encode(self, wave: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchaudio.functional import melscale_fbanks
 
-from counterpoise import params
-from counterpoise.codecs import CodecError, check_shape
+from counterpoise.codecs.codec import CodecError, check_shape
+from counterpoise.codecs.settings import CodecSettings, MelSettings
 
 FLOOR = 1e-5  # of a band's amplitude; a full-scale sine reads about 1, so this is about -100 dBFS
 MOMENTUM = 0.99  # alpha of Perraudin et al.; values above 1 do not always converge
@@ -21,7 +21,7 @@ PHASE_SEED = 0
 
 
 class MelCodec:
-    """See :class:`counterpoise.codecs.Codec`. Mono; C is the number of mel bands.
+    """See :class:`counterpoise.codecs.codec.Codec`. Mono; C is the number of mel bands.
 
     Frame t is centred on the middle of its own `hop` samples, so `T * hop` samples have exactly T frames.
 
@@ -29,10 +29,12 @@ class MelCodec:
         CodecError: the settings contradict each other.
     """
 
+    picture = True
     name = "mel"
     channels = 1
 
-    def __init__(self, settings: params.MelCodec, device: torch.device) -> None:
+    def __init__(self, name: str, codec: CodecSettings, device: torch.device) -> None:
+        settings = codec.mel
         if not 2 * settings.hop <= settings.window <= settings.n_fft:
             raise CodecError(
                 "codec.mel needs 2 * hop <= window <= n_fft; given: "
@@ -48,7 +50,6 @@ class MelCodec:
         self._window = torch.hann_window(settings.window, device=device)
         self._filters = _filters(settings, device)
         self._inverse = torch.linalg.pinv(self._filters)
-        self.silence = torch.full([settings.bands], math.log(FLOOR), device=device)
 
     @torch.no_grad()
     def encode(self, wave: Tensor) -> Tensor:
@@ -120,7 +121,7 @@ class MelCodec:
         return torch.istft(spectrum, s.n_fft, s.hop, s.window, self._window, center=True)
 
 
-def _filters(settings: params.MelCodec, device: torch.device) -> Tensor:
+def _filters(settings: MelSettings, device: torch.device) -> Tensor:
     """Triangular filters `[bands, bins]` on Slaney's scale, which is linear below 1 kHz and so leaves no band empty."""
     s = settings
     filters = melscale_fbanks(s.n_fft // 2 + 1, s.f_min, s.f_max, s.bands, s.sample_rate, mel_scale="slaney")

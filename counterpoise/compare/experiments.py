@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError
-from counterpoise.params import Params
+from counterpoise.core import CounterpoiseError
+from counterpoise.cli.params import Params
 
 WORKSPACE = "workspace"
 # Columns of words: class names may well be numbers.

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterpoise.compare.configurations import is_number, order, shown
-from counterpoise.pictures import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, _save
+from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
 
 TITLE = 40  # characters of a panel's title in a line
 IN_A_ROW = 3  # panels
@@ -66,7 +66,7 @@ def lines(table: pd.DataFrame, x: str, y: str, path: Path) -> None:
             panel.grid(axis="y", color="#eeeeee", linewidth=0.8)
             panel.set_axisbelow(True)
         _legend(figure, panels[0], series)
-        _save(figure, path)
+        save(figure, path)
 
 
 def forest(table: pd.DataFrame, x: str, path: Path) -> None:
@@ -98,7 +98,7 @@ def forest(table: pd.DataFrame, x: str, path: Path) -> None:
             panel.set_yticks(range(len(rows)), rows)
             panel.set_ylim(len(rows) - 0.5, -0.5)
         _legend(figure, panels[0], series)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _figure(table: pd.DataFrame, width: float, height: float, left: float = 0.0) -> tuple[Figure, list[Axes]]:

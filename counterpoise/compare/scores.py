@@ -14,9 +14,9 @@ import pandas as pd
 from counterpoise.compare import experiments
 from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import ExperimentsError
-from counterpoise.evaluation import METRICS, PREDICTIONS
-from counterpoise.params import Evaluation
-from counterpoise.statistics import BASELINE, TITLES, Bootstrap, Difference, bootstrap
+from counterpoise.evaluation.scores import METRICS, PREDICTIONS
+from counterpoise.metrics.intervals import Evaluation
+from counterpoise.evaluation.bootstrap import BASELINE, Bootstrap, Difference, TITLES, bootstrap
 
 ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
 

@@ -6,7 +6,7 @@ from rich.table import Table
 
 from counterpoise.compare.configurations import Configuration, columns, short, shown
 from counterpoise.compare.scores import metric_name
-from counterpoise.statistics import TITLES
+from counterpoise.evaluation.bootstrap import TITLES
 
 MOST_COLUMNS = 4  # parameters; where more differ, configurations have numbers instead
 

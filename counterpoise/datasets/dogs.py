@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.signal import fftconvolve, lfilter
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError, audio, catalog
-from counterpoise.params import Data
-from counterpoise.runtime import seed_for
+from counterpoise.core import CounterpoiseError, audio, tables
+from counterpoise.datasets.settings import Data
+from counterpoise.core.runtime import seed_for
 
 RATE = 16000  # Hz
 SPEED_OF_SOUND = 350.0  # m/s, in warm moist air
@@ -83,8 +83,8 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> tuple[pd.DataF
         raw: the folder that receives the clips.
 
     Returns:
-        The catalogue (columns `catalog.CLIPS`; fold 1 is training, 2 validation, 3 test) and the rejected files
-        (columns `catalog.REJECTED`), of which there are none.
+        The catalogue (columns `tables.CLIPS`; fold 1 is training, 2 validation, 3 test) and the rejected files
+        (columns `tables.REJECTED`), of which there are none.
 
     Raises:
         DogsError: a slug is not one of the six sounds.
@@ -112,7 +112,7 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> tuple[pd.DataF
                     form = {"seconds": len(wave) / RATE, "sample_rate": RATE, "channels": 1}
                     where = {"clip_id": clip_id, "path": path.as_posix()}
                     rows.append({**where, "label": label, "source_id": source_id, "fold": fold, **form})
-    return catalog.table(rows, catalog.CLIPS), catalog.table([], catalog.REJECTED)
+    return tables.table(rows, tables.CLIPS), tables.table([], tables.REJECTED)
 
 
 def draw_animal(rng: np.random.Generator) -> Animal:

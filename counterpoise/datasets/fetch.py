@@ -16,9 +16,9 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError
+from counterpoise.core import CounterpoiseError
 from counterpoise.datasets.unpack import ArchiveError, unpack
-from counterpoise.runtime import exclusive
+from counterpoise.core.runtime import exclusive
 
 NOTICE = "LICENCE_AND_CITATION.txt"  # written beside the unpacked files
 PROGRESS = 2**20  # bytes; an attempt that brought so many does not count as a failed one

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from counterpoise import CounterpoiseError, catalog
-from counterpoise.naming import printable, slug
-from counterpoise.params import Data
+from counterpoise.core import CounterpoiseError, tables
+from counterpoise.core.naming import printable, slug
+from counterpoise.datasets.settings import Data
 
 EXTENSIONS = ("wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "aifc", "caf", "w64", "au")
 UNREADABLE = ("m4a", "aac", "wma", "mp4", "webm", "amr", "ape")  # sounds to people: listed, so that intake names them
@@ -55,7 +55,7 @@ def listing(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
         raw: where sources that make or fetch audio put it; unused here.
 
     Returns:
-        Columns `catalog.FILES`, sorted by path; a label is "" where a file has none.
+        Columns `tables.FILES`, sorted by path; a label is "" where a file has none.
 
     Raises:
         OwnError: no folder, no sound, no usable pattern or table, two labels with one slug, or a class without files.
@@ -76,7 +76,7 @@ def listing(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
         for one in found
         if not one.label or slugs[one.label] in classes
     ]
-    return catalog.table(rows, catalog.FILES)
+    return tables.table(rows, tables.FILES)
 
 
 def find_classes(data: Data) -> dict[str, str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from counterpoise import CounterpoiseError, catalog
+from counterpoise.core import CounterpoiseError, tables
 from counterpoise.datasets.fetch import Archive, fetch
-from counterpoise.params import Data
+from counterpoise.datasets.settings import Data
 
 
 class PublishedError(CounterpoiseError):
@@ -40,7 +40,7 @@ def listing(collection: Published, data: Data, classes: Mapping[str, str], raw: 
         raw: where a downloaded collection is unpacked.
 
     Returns:
-        Columns `catalog.FILES`; `source_id` is "fs" and the recording's Freesound id, `fold` the official one.
+        Columns `tables.FILES`; `source_id` is "fs" and the recording's Freesound id, `fold` the official one.
 
     Raises:
         PublishedError: no collection at the path, a table that is not the collection's, or a class that it lacks.
@@ -55,7 +55,7 @@ def listing(collection: Published, data: Data, classes: Mapping[str, str], raw: 
         name = collection.archive.name
         raise PublishedError(f"{name} has no class {', '.join(unknown)}; its classes are {', '.join(there)}")
     table = table[table[collection.label].isin(list(classes))]
-    return catalog.table(
+    return tables.table(
         [
             {
                 "path": (root / collection.audio.format(file=file, fold=fold)).as_posix(),
@@ -65,7 +65,7 @@ def listing(collection: Published, data: Data, classes: Mapping[str, str], raw: 
             }
             for file, label, source, fold in zip(*(table[column] for column in _columns(collection)))
         ],
-        catalog.FILES,
+        tables.FILES,
     )
 
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError
+from counterpoise.core import CounterpoiseError
 
 MAX_ENTRIES = 100_000  # files and folders in one archive
 DAMAGED = (

@@ -12,7 +12,7 @@ import pandas as pd
 
 from counterpoise.datasets import published
 from counterpoise.datasets.fetch import Archive
-from counterpoise.params import Data
+from counterpoise.datasets.settings import Data
 
 COLLECTION = published.Published(
     archive=Archive(

@@ -1,6 +1,8 @@
 """One class's denoiser, with what is needed to sample from it: how it begins, and how it is kept as a folder."""
 
 import copy
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +11,8 @@ from torch import Tensor
 
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.networks import Denoiser
-from counterpoise.latents import Normaliser, Pool
-from counterpoise.params import Diffusion
+from counterpoise.codecs.latents import Normaliser, Pool
+from counterpoise.diffusion.settings import Diffusion
 
 
 @dataclass
@@ -43,21 +45,21 @@ class Model:
         return cls(networks.build(params, pool.channels, picture, params.seed), None, normaliser)
 
     @classmethod
-    def of_base(cls, base: Path, normaliser: Normaliser, label: int, tuned: bool) -> "Model":
+    def of_base(cls, base: Path, label: str, tuned: bool) -> "Model":
         """One class's part of a base that all classes share.
 
         Args:
-            base: a folder with the class-conditioned networks `unet/` and, early in its training, `early/`.
-            normaliser: of the base.
-            label: of the class, as the base counts them.
+            base: a folder that :func:`save_base` wrote.
+            label: the class's slug.
             tuned: the class's training goes on from here, so that guidance can push away from the base as it is.
 
         Raises:
             NetworkError: a folder is missing or holds another kind of model.
         """
+        number = _about(base)["labels"].index(label)
         parts = ("unet", "unet" if tuned else "early")
-        network, weak = (networks.specialise(networks.load(base / part), label) for part in parts)
-        return cls(network, weak, normaliser)
+        network, weak = (networks.specialise(networks.load(base / part), number) for part in parts)
+        return cls(network, weak, Normaliser.load(base / "normaliser.safetensors"))
 
     def with_weak(self, early: dict[str, Tensor]) -> "Model":
         """The model as it is sampled from: where no base is its weak version, these weights of early on make one."""
@@ -74,14 +76,20 @@ class Model:
             self.weak.to(device)
         return self
 
-    def save(self, folder: Path) -> None:
-        """Write `unet/`, perhaps `weak/`, `scheduler/` (all as diffusers does) and `normaliser.safetensors`."""
+    def save(self, folder: Path, label: str, seen: Iterable[str]) -> None:
+        """Write `unet/`, perhaps `weak/`, `scheduler/` (all as diffusers does), `normaliser.safetensors`, `seen.json`.
+
+        Args:
+            label: the class.
+            seen: the ids of all clips that any of its weights learned from.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         networks.save(self.network, folder / "unet")
         if self.weak is not None:
             networks.save(self.weak, folder / "weak")
         sampling.scheduler(self.normaliser.sigma_data).save_pretrained(folder / "scheduler")
         self.normaliser.save(folder / "normaliser.safetensors")
+        _write_about(folder, label=label, clip_ids=list(dict.fromkeys(seen)))
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Model":
@@ -96,3 +104,39 @@ class Model:
             networks.load(weak) if weak.exists() else None,
             Normaliser.load(folder / "normaliser.safetensors"),
         ).to(device)
+
+
+def save_base(
+    folder: Path, network: Denoiser, early: dict[str, Tensor], normaliser: Normaliser, labels: list[str], seen: list[str]
+) -> None:
+    """Write a base of all classes, for :meth:`Model.of_base`.
+
+    Args:
+        network: class-conditioned, trained.
+        early: its weights early in the training.
+        labels: the classes, as the network counts them.
+        seen: the ids of the clips that it learned from.
+    """
+    networks.save(network, folder / "unet")
+    network.load_state_dict(early)
+    networks.save(network, folder / "early")
+    normaliser.save(folder / "normaliser.safetensors")
+    _write_about(folder, labels=labels, clip_ids=list(dict.fromkeys(seen)))
+
+
+def seen(folder: Path) -> list[str]:
+    """The ids of the clips that a model or a base learned from."""
+    return _about(folder)["clip_ids"]
+
+
+def _write_about(folder: Path, **about: str | list[str]) -> None:
+    (folder / "seen.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _about(folder: Path) -> dict:
+    try:
+        return json.loads((folder / "seen.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise networks.NetworkError(
+            f"{folder}/seen.json is missing: run `dvc repro {folder.name}`, or `dvc pull` if a remote holds it"
+        ) from None

@@ -7,9 +7,9 @@ from diffusers import ConfigMixin, ModelMixin, UNet1DModel, UNet2DModel
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
-from counterpoise import CounterpoiseError
+from counterpoise.core import CounterpoiseError
 from counterpoise.diffusion.edm import NOISE_EMBEDDING_SCALE
-from counterpoise.params import Diffusion
+from counterpoise.diffusion.settings import Diffusion
 
 
 class NetworkError(CounterpoiseError):

@@ -1,21 +1,17 @@
-"""Sample variations: noise a latent, then follow the probability-flow ODE back with a diffusers scheduler."""
+"""Sample variations by SDEdit: noise a latent, then follow the probability-flow ODE back with a diffusers scheduler."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor, nn
 
 from counterpoise.diffusion.networks import Denoiser
-from counterpoise.latents import Normaliser, reflect
-from counterpoise.params import Generate, Runtime
-from counterpoise.runtime import autocast, compiled, seed_for
+from counterpoise.codecs.latents import Normaliser, lengthened
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.runtime import autocast, compiled
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
-LEVELS = 4  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
-BLEND = (0.35, 0.65)  # share of the root in a blend
 
 Schedule = EDMEulerScheduler | EDMDPMSolverMultistepScheduler
 
@@ -61,83 +57,47 @@ def guided(strong: Denoiser, weak: Denoiser | None, guidance: float) -> Denoiser
     return strong if weak is None or guidance == 1 else Guided(strong, weak, guidance)
 
 
-def start_sigma(params: Generate, seed: int) -> float:
-    """Standard deviation of one clip's first noise: the strength, drawn where it is a range, or all there is."""
-    if params.start == "noise":
-        return SIGMA_MAX
-    if isinstance(params.strength, float):
-        return params.strength
-    levels = np.geomspace(*params.strength, LEVELS)
-    return float(levels[seed_for("strength", seed) % LEVELS])
-
-
-def blend(root: Tensor, other: Tensor, seed: int) -> Tensor:
-    """A weighted mean of two latents, `[C, T]` and `[C, U]` to `[C, T]`, in the proportion that the seed gives."""
-    share = BLEND[0] + (BLEND[1] - BLEND[0]) * seed_for("blend", seed) / 2**63
-    return share * root + (1 - share) * reflect(other, root.shape[1])
-
-
-def batches(frames: Sequence[int], sigmas: Sequence[float], multiple: int, size: int) -> list[list[int]]:
-    """Group clips for sampling: those of one strength and one length, rounded up to `multiple` frames, share batches.
-
-    Args:
-        frames: length of each clip.
-        sigmas: strength of each clip.
-        multiple: the network's `frame_multiple`.
-        size: clips in a batch, at most.
-
-    Returns:
-        Indices into `frames`, each once.
-    """
-    groups: dict[tuple[float, int], list[int]] = {}
-    for index, (length, sigma) in enumerate(zip(frames, sigmas, strict=True)):
-        groups.setdefault((sigma, -(-length // multiple)), []).append(index)
-    return [group[i : i + size] for _, group in sorted(groups.items()) for i in range(0, len(group), size)]
-
-
 @torch.inference_mode()
-def vary(
+def sdedit(
     network: Denoiser | Guided,
     normaliser: Normaliser,
-    schedule: Schedule,
     sources: Sequence[Tensor],
+    strength: float,
     seeds: Sequence[int],
-    params: Generate,
+    solver: str,
+    steps: int,
     runtime: Runtime,
     device: torch.device,
+    from_noise: bool = False,
 ) -> Tensor:
-    """Make one variation of each source of a batch from :func:`batches`.
+    """Make one variation of each source of a batch: put noise on it, then follow the ODE back to a clean latent.
+
+    This is SDEdit: Meng, He, Song, Song, Wu, Zhu & Ermon, "SDEdit: Guided Image Synthesis and Editing with Stochastic
+    Differential Equations", ICLR 2022, section 3; with EDM's deterministic samplers in place of the SDE.
 
     Each clip's noise comes from its own seed, so neither the order nor the size of batches changes what a clip becomes,
     beyond float rounding.
 
     Args:
         network: from :func:`guided`.
-        schedule: from :func:`schedule`, with the strength of these clips.
-        sources: latents `[C, T_i]` in the codec's scale; with `start: noise` only their lengths are used.
+        sources: latents `[C, T_i]` in the codec's scale, from `codecs.latents.batches`.
+        strength: sigma of the noise that is put on the normalised latents.
         seeds: one per source.
-        params: kind of start, solver, number of steps.
+        solver: euler | heun (EDM, Algorithm 1) | dpmpp_2m (Lu et al. 2022, DPM-Solver++, multistep of order 2).
+        steps: of the solver.
+        from_noise: of the sources only their lengths are used.
 
     Returns:
         `[B, C, T]` in the codec's scale, T the common length rounded up to the network's multiple.
     """
-    multiple = network.frame_multiple
-    frames = -(-max(source.shape[1] for source in sources) // multiple) * multiple
-    x = torch.stack([
-        _start(source, frames, normaliser, seed, params.start, schedule.config.sigma_max)
-        for source, seed in zip(sources, seeds)
-    ])
-    schedule.set_timesteps(params.steps)
-    follow = _heun if params.solver == "heun" else _multistep
+    clean = normaliser(lengthened(sources, network.frame_multiple))
+    noise = [torch.randn(clean.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    x = (torch.zeros_like(clean) if from_noise else clean) + strength * torch.stack(noise)
+    levels = schedule(normaliser.sigma_data, solver, strength)
+    levels.set_timesteps(steps)
+    follow = _heun if solver == "heun" else _multistep
     network = compiled(network, runtime, device)
-    return normaliser.inverse(follow(network, schedule, x.to(device), runtime, device).cpu())
-
-
-def _start(source: Tensor, frames: int, normaliser: Normaliser, seed: int, start: str, sigma: float) -> Tensor:
-    """The noised latent `[C, frames]` from which the ODE starts."""
-    noise = torch.randn(source.shape[0], frames, generator=torch.Generator().manual_seed(seed))
-    clean = torch.zeros_like(noise) if start == "noise" else normaliser(reflect(source, frames))
-    return clean + sigma * noise
+    return normaliser.inverse(follow(network, levels, x.to(device), runtime, device).cpu())
 
 
 def _multistep(network: nn.Module, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:

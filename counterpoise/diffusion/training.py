@@ -11,13 +11,14 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tqdm import tqdm
 
-from counterpoise import CounterpoiseError
-from counterpoise.checkpoint import Checkpoint
-from counterpoise.diffusion import edm, optimiser
+from counterpoise.core import CounterpoiseError
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.diffusion import edm, muon
 from counterpoise.diffusion.networks import Denoiser
-from counterpoise.latents import Normaliser, Pool, reflect
-from counterpoise.params import Diffusion, Runtime
-from counterpoise.runtime import autocast, compiled
+from counterpoise.codecs.latents import Normaliser, Pool, reflect
+from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.core.runtime import autocast, compiled
 
 
 REPORT_EVERY = 10  # steps
@@ -39,7 +40,7 @@ class Trained:
 
     Attributes:
         loss: mean over the last tenth of the steps.
-        early: averaged weights after a quarter of the steps, or before the first rehearsal.
+        early: averaged weights after a quarter of the steps, or before the first validation.
         steps: after which the network was taken.
     """
 
@@ -59,7 +60,7 @@ def train(
     checkpoint: Checkpoint,
     report: Callable[[int, float], None],
     name: str,
-    rehearse: Callable[[int, dict[str, Tensor]], float] | None = None,
+    validate: Callable[[int, dict[str, Tensor]], float] | None = None,
 ) -> Trained:
     """Learn the distribution of a pool's latents, in place; the network ends in eval mode with its EMA weights.
 
@@ -75,9 +76,9 @@ def train(
         report: called every ten steps with the step and the mean loss since the last call; 1.0 is the loss of having
             learned nothing. A continued run reports its earlier steps again.
         name: in the progress bar.
-        rehearse: called every `check_every` steps, and after the last one, with the step and the early weights, while
+        validate: called every `validate_every` steps, and after the last one, with the step and the early weights, while
             the network holds its averaged ones; says how bad it is. The network ends with its best weights, and
-            training after `patience` rehearsals that were no better.
+            training after `patience` validations that were no better.
 
     Raises:
         UnusableLatents: the normalised latents are not finite, or far from zero mean and unit variance.
@@ -89,7 +90,7 @@ def train(
     crop = -(-params.crop_frames // network.frame_multiple) * network.frame_multiple
 
     # Optimisers, schedules, average
-    optimisers = optimiser.build(network, params)
+    optimisers = muon.build(network, params)
     schedules = [get_cosine_schedule_with_warmup(each, params.warmup_steps, steps) for each in optimisers]
     ema = EMAModel(network.parameters(), decay=params.ema_decay, use_ema_warmup=True, power=3 / 4, foreach=True)
     generator = torch.Generator().manual_seed(params.seed)
@@ -111,8 +112,8 @@ def train(
             report(step, _recent(losses[:step]))
     ema.to(device)
     early_at = math.ceil(EARLY * steps)
-    if rehearse:
-        early_at = min(early_at, max(1, params.check_every // 2))  # well before any network that may be kept
+    if validate:
+        early_at = min(early_at, max(1, params.validate_every // 2))  # well before any network that may be kept
 
     # Train
     network.train()
@@ -148,9 +149,9 @@ def train(
         if step == early_at:
             with averaged(network, ema):
                 early = copied(network)
-        if rehearse and (step % params.check_every == 0 or step == steps):
+        if validate and (step % params.validate_every == 0 or step == steps):
             with averaged(network, ema):
-                best.take(step, rehearse(step, early), network)
+                best.take(step, validate(step, early), network)
         if step % params.checkpoint_every == 0 and step < steps:
             states = {part_name: part.state_dict() for part_name, part in parts.items()}
             checkpoint.save({

@@ -1,0 +1,1 @@
+"""Arms: ways of treating imbalance, a file each. `params.yaml` names those that are trained."""

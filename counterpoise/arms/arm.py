@@ -1,0 +1,87 @@
+"""What an arm is: a way of treating imbalance. Every other file of this folder holds one, under its own name.
+
+An arm says which real clips train, which made clips are added to them, and how the loss and the batches are weighed.
+All arms that add clips add the same number, shared out over a class's training clips in the same way, so that they
+differ in nothing but what the added clips are. Where the class filter keeps the best, diffusion may have fewer.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from counterpoise.core import CounterpoiseError
+
+if TYPE_CHECKING:  # an arm is read where nothing is trained, too
+    import pandas as pd
+    from torch import Tensor
+
+    from counterpoise.splits.training_tables import Material
+
+Kind = Literal["classic", "roundtrip", "diffusion"]  # of made clips
+DECODED = ("roundtrip", "diffusion")  # kinds that a codec decoded
+
+BASELINE = "none"  # the arm that all others are compared with
+
+
+class ArmError(CounterpoiseError):
+    """An arm that does not exist, or one whose clips were not made; the message says which, and what to run."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of treating imbalance.
+
+    Attributes:
+        about: what it does, in a line.
+        cheap: it needs no diffusion model. Arms with one are compared with the best cheap arm.
+        real: which real clips train, rows of `material.training` in any order, as often as they stand there;
+            None: every clip once.
+        fills: the kinds of made clips that fill rare classes up, taking turns over a class and over each root.
+        weighted: classes weigh in the loss in inverse proportion to their clips.
+        mixup: batches are mixed in pairs.
+        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and class weights
+            `[classes]` or None to a scalar; None: cross-entropy.
+    """
+
+    about: str
+    cheap: bool
+    real: "Callable[[Material], pd.DataFrame] | None" = None
+    fills: tuple[Kind, ...] = ()
+    weighted: bool = False
+    mixup: bool = False
+    loss: "Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None" = None
+
+    @property
+    def decoded(self) -> bool:
+        """Whether it adds clips that a codec decoded; then `aug.real_through_codec` holds for its real clips."""
+        return any(kind in DECODED for kind in self.fills)
+
+
+def names() -> list[str]:
+    """The arms that there are, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "arm")
+
+
+def load(name: str) -> "Arm":
+    """The arm that `counterpoise/arms/<name>.py` holds as `ARM`.
+
+    Raises:
+        ArmError: there is no such file; the message names those that there are.
+    """
+    if name not in names():
+        raise ArmError(f"no arm is called {name!r}; set `arms` in params.yaml to some of {', '.join(names())}")
+    return importlib.import_module(f"counterpoise.arms.{name}").ARM
+
+
+def is_cheap(name: str) -> bool:
+    """Whether an arm works without a diffusion model. One of an older version is told by its name."""
+    return load(name).cheap if name in names() else not name.startswith("diffusion")
+
+
+def best_cheap(arms: Iterable[str], score: Callable[[str], float]) -> str | None:
+    """The cheap arm, but the baseline, with the highest score, or None where there is none; of equals the first."""
+    cheap = [arm for arm in arms if arm != BASELINE and is_cheap(arm)]
+    return max(cheap, key=score) if cheap else None

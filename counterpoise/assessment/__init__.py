@@ -1,0 +1,1 @@
+"""How good the generated sounds of each class are, beside real and cheaply changed ones."""

@@ -1,0 +1,1 @@
+"""Cheap alternatives to diffusion: classical effects, and round trips through the codec."""

@@ -1,0 +1,67 @@
+"""Clips made without a diffusion model: classical variations, and round trips through the codec.
+
+A round trip brings a clip back as the codec hears it, with nothing new in it: what an arm gains by round trips, it
+gains by decoder artefacts and repetition.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from counterpoise.augment import effects
+from counterpoise.core import audio
+from counterpoise.codecs.codec import Codec
+from counterpoise.codecs.latents import Shelf, batches, lengthened
+from counterpoise.core.audio import Audio
+
+MULTIPLE = 16  # latent frames; clips whose lengths are rounded up to the same multiple share a batch
+
+
+def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -> None:
+    """Write one classical variation a row; files that are there already stay.
+
+    Args:
+        lineage: columns `catalog.LINEAGE`; the files of `path` are written.
+        clips: the catalogue's rows of all roots.
+        settings: the sample rate and the channels in which a classifier hears a clip.
+
+    Raises:
+        AudioError: a root cannot be read.
+    """
+    source = dict(zip(clips.clip_id, clips.path))
+    for row in tqdm(lineage.itertuples(), total=len(lineage), desc="classic", unit="clip", disable=lineage.empty):
+        path = Path(row.path)
+        if not path.exists():
+            wave = audio.read(source[row.root_clip_id], settings.sample_rate, settings.channels)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            audio.write_flac(path, effects.augment(wave, settings.sample_rate, row.seed), settings.sample_rate)
+
+
+def write_round_trips(
+    lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, codec: Codec, batch_size: int
+) -> None:
+    """Write the decoded latent of each row's root, as long as the root is; files that are there already stay.
+
+    A latent is lengthened beyond its end, as that of a variation is, so that neither its neighbours in the batch nor
+    the decoder's edge are heard.
+
+    Args:
+        lineage: columns `catalog.LINEAGE`; the files of `path` are written.
+        clips: the catalogue's rows of all roots.
+        shelf: holds the latents of all roots.
+        batch_size: clips that are decoded together, at most.
+    """
+    seconds = dict(zip(clips.clip_id, clips.seconds))
+    rows = list(lineage.itertuples())
+    grouped = batches([shelf.frames(row.root_clip_id) for row in rows], MULTIPLE, batch_size)
+    for batch in tqdm(grouped, desc="round trips", unit="batch", disable=lineage.empty):
+        if all(Path(rows[i].path).exists() for i in batch):
+            continue
+        sources = [shelf[rows[i].root_clip_id] for i in batch]
+        decoded = codec.decode(lengthened(sources, MULTIPLE)).cpu().numpy()
+        for i, wave in zip(batch, decoded):
+            path = Path(rows[i].path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            samples = round(seconds[rows[i].root_clip_id] * codec.sample_rate)
+            audio.write_flac(path, audio.fit(wave, samples), codec.sample_rate)

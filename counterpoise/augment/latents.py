@@ -1,0 +1,81 @@
+"""Classical variations as latents: where a variation may start, and what a denoiser may learn beside the real clips."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from counterpoise import codecs
+from counterpoise.augment import effects
+from counterpoise.codecs.codec import Codec
+from counterpoise.codecs.latents import Packed, Pool, Writer, reflect
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core.runtime import seed_for
+
+MARGIN = 16  # latent frames beyond the end of a clip, so that neither codec nor stretch meets its edge
+
+
+def augmented(latent: Tensor, codec: Codec, seed: int) -> Tensor:
+    """The latent of a clip's classical variation, which is made of the sound that the codec gives back.
+
+    Args:
+        latent: `[C, T]`.
+        seed: of :func:`effects.augment`.
+
+    Returns:
+        `[C, T]` on the CPU.
+    """
+    frames = latent.shape[1]
+    sound = codec.decode(reflect(latent, frames + MARGIN)[None])[0].cpu().numpy()
+    varied = effects.augment(sound, codec.sample_rate, seed)
+    return codec.encode(torch.from_numpy(varied)[None])[0, :, :frames].cpu()
+
+
+def pool(
+    parts: Sequence[tuple[Packed, Sequence[int]]],
+    copies: int,
+    seed: int,
+    codec: CodecSettings,
+    device: torch.device,
+    folder: Path,
+) -> Pool:
+    """What a denoiser learns: its classes' training clips, and classical variations of each.
+
+    Args:
+        parts: as of :class:`Pool`.
+        copies: variations of each clip, `diffusion.augmented`.
+        seed: `diffusion.seed`.
+        codec: which one; it is built only where clips are augmented.
+        folder: for the variations' latents; those of an interrupted run are used again.
+
+    Returns:
+        A pool of the same classes in which each clip's id occurs `copies + 1` times.
+    """
+    if not copies:
+        return Pool(parts)
+    built = codecs.build(codec, device)
+    added = [
+        _copies(packed, rows, copies, seed, built, folder / f"augmented_{label}.safetensors")
+        if rows
+        else (packed, rows)
+        for label, (packed, rows) in enumerate(parts)
+    ]
+    return Pool([*parts, *added], [*range(len(parts))] * 2)
+
+
+def _copies(
+    packed: Packed, rows: Sequence[int], copies: int, seed: int, codec: Codec, path: Path
+) -> tuple[Packed, Sequence[int]]:
+    if not path.exists():
+        clips = packed.clips.iloc[np.repeat(rows, copies)]
+        writer, put = Writer(path, clips, packed.channels), 0
+        for row in tqdm(rows, desc=f"augment {clips.label.iloc[0]}", unit="clip"):
+            latent, clip_id = packed[row], packed.clips.clip_id.iloc[row]
+            for number in range(copies):
+                writer.put(put, augmented(latent, codec, seed_for("altered", seed, clip_id, number)))
+                put += 1
+        writer.close()
+    return Packed(path), range(len(rows) * copies)

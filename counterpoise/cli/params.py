@@ -1,0 +1,82 @@
+"""All of params.yaml: every room's sections together, and what must hold between them."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator, model_validator
+
+from counterpoise.arms import arm
+from counterpoise.classifiers.networks import NETWORKS
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from counterpoise.datasets.settings import Data
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.embeddings.settings import Yamnet
+from counterpoise.embeddings.settings import Features
+from counterpoise.filtering.settings import ClassFilterSettings
+from counterpoise.generation.settings import Generate
+from counterpoise.metrics.intervals import Evaluation
+from counterpoise.splits.balance import Aug
+from counterpoise.splits.split import Split
+
+
+class Params(File):
+    """The whole file: an unknown section is an error, too."""
+
+    model_config = {"extra": "forbid", "frozen": True}
+    renamed: ClassVar[dict[str, str]] = {"judge": "class_filter"}
+
+    data: Data
+    classes: Classes
+    audio: Audio
+    split: Split
+    codec: CodecSettings
+    diffusion: Diffusion
+    generate: Generate
+    aug: Aug
+    arms: Annotated[list[str], Field(min_length=1)]
+    models: Annotated[list[str], Field(min_length=1)]
+    features: Features
+    classifier: Classifier
+    yamnet: Yamnet
+    class_filter: ClassFilterSettings
+    evaluation: Evaluation
+    runtime: Runtime
+
+    @field_validator("arms")
+    @classmethod
+    def _known_arms(cls, names: list[str]) -> list[str]:
+        return _known("arm", names, arm.names())
+
+    @field_validator("models")
+    @classmethod
+    def _known_models(cls, names: list[str]) -> list[str]:
+        return _known("classifier", names, list(NETWORKS))
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> "Params":
+        for where, values in (("arms", self.arms), ("models", self.models), ("seeds", self.classifier.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{where} names something twice: {values}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_known_classes(self) -> "Params":
+        for where, keys in (
+            ("data.limit", self.data.limit),
+            ("data.scarce.classes", self.data.scarce.classes),
+            ("aug.per_class", self.aug.per_class),
+        ):
+            for key in keys:
+                if key not in self.classes:
+                    raise ValueError(f"{where} names the class {key!r}; the classes are {', '.join(self.classes)}")
+        return self
+
+
+def _known(what: str, names: list[str], there: list[str]) -> list[str]:
+    for name in names:
+        if name not in there:
+            raise ValueError(f"no {what} is called {name!r}; there are {', '.join(there)}")
+    return names

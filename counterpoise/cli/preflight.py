@@ -1,0 +1,92 @@
+"""What would stop DVC before the pipeline can speak: `python -m counterpoise.preflight` names it, with what to do.
+
+DVC reads all of data.path before the first stage runs. A mistake in params.yaml, a link that leads nowhere or a file
+that may not be read ends it with a bare system error, and a pipe or a device lets it wait for ever. What is named here
+was tried with DVC 3.67. Like DVC, the check follows links to files, but does not enter folders behind links.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+
+from counterpoise.cli import params
+from counterpoise.core import settings
+from counterpoise.core.naming import printable
+
+SHOWN = 10  # obstacles that a message names
+SKIPPED = {".git", ".hg", ".dvc"}  # DVC passes these over
+KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def obstacles(path: str) -> list[tuple[str, str]]:
+    """What DVC cannot read below a file or folder: paths, sorted, each with what is wrong and what to do."""
+    return sorted(_walk(path))
+
+
+def _walk(path: str) -> Iterator[tuple[str, str]]:
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if problem := _problem(path):
+            yield path, problem
+            continue
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False) and entry.name not in SKIPPED:
+                        waiting.append(entry.path)
+                    elif entry.name not in SKIPPED and (problem := _problem(entry.path)):
+                        yield entry.path, problem
+        except NotADirectoryError:  # data.path itself may be a file
+            continue
+        except OSError as error:
+            yield path, f"cannot be listed ({error.strerror}): move it away"
+
+
+def _problem(path: str) -> str | None:
+    name = os.path.basename(path)
+    if not _is_utf8(name):
+        return "its name is no UTF-8: rename it"
+    if name == ".dvcignore":
+        return "DVC allows this file only beside params.yaml: delete it"
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if not os.path.islink(path):
+            return f"cannot be read ({error.strerror}): move it away"
+        return f"a link that leads to no file ({error.strerror}): delete it, or set it right"
+    if kind := KINDS.get(stat.S_IFMT(mode)):
+        return f"{kind}, which DVC cannot read to its end: move it away"
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        return "you may not read it: allow it (`chmod u+rX`), or move it away"
+    return None
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def main() -> None:
+    """Exit with a message if `dvc repro` would fail on params.yaml or data.path."""
+    try:
+        path = params.load().data.path
+    except settings.SettingsError as error:
+        sys.exit(str(error))
+    if not os.path.lexists(path):
+        sys.exit(
+            f"params.yaml: data.path is {path}, which does not exist. Set it to the folder that holds your sounds "
+            f"(for urbansound8k the one with audio/ and metadata/), then run `make run` again."
+        )
+    if found := obstacles(path):
+        lines = [f"  {printable(where)}: {problem}" for where, problem in found[:SHOWN]]
+        more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        sys.exit("\n".join([f"DVC cannot read all of data.path {path}:", *lines, *more, "Then run `make run` again."]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Runs of the pipeline in one table and picture: `python -m counterpoise.compare [--x aug.factor] [--metric macro_f1]`.
+
+It reads the workspace, the last commits and their experiments; it writes compare.csv, verdicts.csv and a PNG.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from counterpoise.core import CounterpoiseError, tables
+from counterpoise.compare import experiments, pictures
+from counterpoise.compare.configurations import (
+    Configuration,
+    columns,
+    common,
+    differing,
+    group,
+    name,
+    pattern,
+    short,
+    shown,
+    told,
+    unusual,
+)
+from counterpoise.compare.experiments import ExperimentsError
+from counterpoise.compare.scores import generated, measures, metric_name, rare_classes, resample, score, verdicts
+from counterpoise.compare.tables import numbered, score_table, verdict_table
+from counterpoise.evaluation.scores import METRICS
+from counterpoise.metrics.intervals import Evaluation
+from counterpoise.evaluation.bootstrap import StatisticsError
+
+FOLDER = Path("plots/compare")
+WIDTH = 100  # characters, where the output is no terminal
+
+
+class CompareError(CounterpoiseError):
+    """A question that these runs cannot answer; the message says which they can."""
+
+
+def compare(num: int, all_branches: bool, x: str | None, metric: str | None, folder: Path, console: Console) -> None:
+    """Collect, group, resample, then print and write everything.
+
+    Args:
+        num: how many commits, each with its experiments.
+        all_branches: those of all branches, too.
+        x: the parameter on the picture's axis; None draws all configurations below each other.
+        metric: of the verdicts and the picture; None takes rare recall, or macro-F1 where no class is rare.
+        folder: where files are written.
+
+    Raises:
+        CounterpoiseError: no DVC repository, no run, no such parameter or metric.
+    """
+    print("Asking DVC for its runs: about a second for each that it has not shown before.", file=sys.stderr, flush=True)
+    runs, notes = experiments.collect(num, all_branches)
+    configurations, repeats = group(runs)
+    rare = {key: rare_classes(configurations, list(key)) for key in {tuple(one.labels) for one in configurations}}
+    metric = metric or ("rare_recall" if any(rare.values()) else "macro_f1")
+    _check(x, metric, configurations, any(rare.values()))
+
+    # Resample, as sure as the workspace wants to be
+    stated = {key.removeprefix("evaluation."): v for key, v in runs[-1].params.items() if key.startswith("evaluation.")}
+    settings, found, frames = Evaluation(**stated), {}, []
+    for i, one in enumerate(configurations, 1):
+        own = rare[tuple(one.labels)]
+        try:
+            found[i] = resample(one, own, settings)
+        except (ExperimentsError, StatisticsError) as error:
+            notes.append(f"no intervals for {name(one, configurations)}: {error}")
+        frames.append(score(one, own, found.get(i)).assign(configuration=i))
+    scored, judged = pd.concat(frames), verdicts(found, metric)
+
+    # Print
+    console.print(score_table(scored, configurations))
+    if len(judged):
+        level = f"{100 * settings.level:g} % intervals that hold for all rows at once"
+        console.print(f"\n[bold]differences of {metric_name(metric)}, {level}[/]", highlight=False)
+        console.print(verdict_table(judged, configurations))
+    console.print()
+    for line in [*_about(configurations), *(f"Rare: {', '.join(own)}" for own in rare.values() if own)]:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if metric not in set(scored.metric):
+        unmeasured = [run.name for one in configurations if not generated(one, metric) for run in one.runs.values()]
+        notes += [f"no {metric} in metrics/generated.json of {run}" for run in unmeasured]
+    for note in [*notes, *repeats]:
+        console.print(f"! {note}", highlight=False, markup=False, soft_wrap=True)
+
+    # Write
+    tables.write(_with_parameters(scored, configurations, rare), folder / "compare.csv")
+    tables.write(_with_parameters(judged, configurations, rare), folder / "verdicts.csv")
+    picture = folder / f"{metric}{f'_by_{x}' if x else ''}.png".replace("/", "_")
+    _draw(x, metric, scored, configurations, picture)
+    console.print(f"Pictures and tables: {picture}, {folder}/compare.csv, {folder}/verdicts.csv", soft_wrap=True)
+
+
+def _about(configurations: list[Configuration]) -> list[str]:
+    """Each configuration's runs and missing folds; where they have numbers, what they are first."""
+    lines, many = [], numbered(configurations)
+    if many:
+        usual = common(configurations)
+        lines.append(f"Usual: {', '.join(f'{short(key, list(usual))} {value}' for key, value in usual.items())}")
+    for i, one in enumerate(configurations, 1):
+        missing = [fold for fold in one.folds if fold not in one.runs]
+        about = f"{i}: {unusual(one, configurations) or 'as usual'}" if many else name(one, configurations)
+        text = f"{about}: {', '.join(run.name for run in one.runs.values())}"
+        if missing:
+            done = [fold for fold in one.runs if fold is not None]
+            text += f"; tested on fold {', '.join(map(str, done))}, missing {', '.join(map(str, missing))}"
+        lines.append(text)
+    return lines
+
+
+def _check(x: str | None, metric: str, configurations: list[Configuration], rare: bool) -> None:
+    keys, made = differing(configurations), measures(configurations)
+    if x is not None and x not in keys:
+        differ = f"those that differ are {', '.join(keys)}" if keys else "no parameter differs: run some, for example "
+        example = "" if keys else "`dvc exp run --queue -S aug.factor=0,1,2,4`, then `dvc exp run --run-all`"
+        raise CompareError(f"--x {x}: this parameter is the same in all runs, or does not exist; {differ}{example}")
+    labels = dict.fromkeys(label for one in configurations for label in one.labels)
+    known = [m for m in METRICS if rare or m != "rare_recall"] + [f"recall/{label}" for label in labels]
+    if metric in known:
+        return
+    if not any(generated(one, metric) for one in configurations):
+        more = f", and with --x, of generated sounds, {', '.join(made)}" if made else ""
+        raise CompareError(f"--metric {metric} is not known here; there are {', '.join(known)}{more}")
+    if x is None:
+        raise CompareError(f"--metric {metric} is of generated sounds: add --x with one of {', '.join(keys) or 'none'}")
+
+
+def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list[Configuration], path: Path) -> None:
+    title = metric_name(metric)
+    own = scores[scores.metric == metric].rename(columns={"arm": "series"})
+    if x is None:
+        names = {i: name(one, configurations).replace(", ", "\n") for i, one in enumerate(configurations, 1)}
+        own = own.assign(row=own.configuration.map(names)).rename(columns={"model": "panel"})
+        return pictures.forest(own, title, path)
+    along = pattern(x, configurations)
+    keys = [key for key in columns(configurations) if pattern(key, configurations) != along]
+    others = [told(one, keys) for one in configurations]
+    if own.empty:
+        rows = [
+            {"configuration": i, "series": label, "mean": value, "low": float("nan"), "high": float("nan"), "model": ""}
+            for i, one in enumerate(configurations, 1)
+            for label, value in generated(one, metric).items()
+        ]
+        own = pd.DataFrame(rows)
+        title = f"{title} of generated sounds"
+    own = own.assign(
+        x=pd.Series([configurations[i - 1].params.get(x) for i in own.configuration], own.index, dtype=object),
+        panel=[" · ".join(filter(None, (model, others[i - 1]))) for model, i in zip(own.model, own.configuration)],
+    )
+    pictures.lines(own, x, title, path)
+
+
+def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], rare: dict) -> pd.DataFrame:
+    """The table with its configuration's differing parameters, runs, missing folds and rare classes."""
+    keys = differing(configurations)
+    about = pd.DataFrame(
+        [
+            {"configuration": i}
+            | {key: shown(one.params.get(key)) for key in keys}
+            | {"runs": " ".join(run.name for run in one.runs.values())}
+            | {"missing_folds": " ".join(str(fold) for fold in one.folds if fold not in one.runs)}
+            | {"rare": " ".join(rare[tuple(one.labels)])}
+            for i, one in enumerate(configurations, 1)
+        ]
+    )
+    return about.merge(frame, on="configuration")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m counterpoise.compare", description="Compare runs of the pipeline.")
+    parser.add_argument("-n", "--num", type=int, default=1, help="commits, each with its experiments (default: 1)")
+    parser.add_argument("-a", "--all-branches", action="store_true", help="also the tips of all branches, with theirs")
+    parser.add_argument("--x", metavar="PARAM", help="draw the metric against this parameter, e.g. aug.factor")
+    parser.add_argument("--metric", help="of picture and verdicts (default: rare_recall); or, with --x, one of "
+                        "generated sounds: recognised, cosine, kad, near_copies …")  # fmt: skip
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"for tables and pictures (default: {FOLDER})")
+    given = parser.parse_args()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
+    try:
+        compare(given.num, given.all_branches, given.x, given.metric, given.folder, console)
+    except CounterpoiseError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Read, resample, shape and write waveforms: float32 arrays `[channels, samples]` in -1..1."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import soundfile
+import soxr
+from pydantic import Field
+
+from counterpoise.core import CounterpoiseError
+from counterpoise.core.settings import Section
+
+
+class AudioError(CounterpoiseError):
+    """A file that cannot be used as audio; the message says which and why."""
+
+
+class Audio(Section):
+    """The one form in which a clip reaches a classifier: the section `audio` of params.yaml."""
+
+    sample_rate: Annotated[int, Field(ge=8000, le=192000)]  # Hz
+    channels: Literal[1, 2]
+    seconds: Annotated[float, Field(ge=0.05, le=60)]  # shorter clips are padded, longer ones cut
+
+
+def read(path: str | Path, sample_rate: int, channels: int) -> np.ndarray:
+    """Read a sound file and bring it to the asked form.
+
+    Args:
+        path: any file that libsndfile reads.
+        sample_rate: Hz; another rate is resampled with soxr at high quality.
+        channels: 1 mixes down by the mean; 2 repeats a mono sound and keeps the first two channels of more.
+
+    Returns:
+        float32 `[channels, samples]`.
+
+    Raises:
+        AudioError: the file is missing, empty, unreadable, or holds NaN or infinite samples.
+    """
+    wave, native_rate = _decode(path)
+    if wave.shape[0] > 1 and channels == 1:
+        wave = wave.mean(axis=0, keepdims=True)
+    elif wave.shape[0] < channels:
+        wave = np.repeat(wave, channels, axis=0)
+    wave = wave[:channels]
+    return resample(wave, native_rate, sample_rate)
+
+
+def _decode(path: str | Path) -> tuple[np.ndarray, int]:
+    try:
+        wave, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: the name ends in .raw
+        raise AudioError(f"{path}: not readable as audio ({error})") from None
+    if wave.shape[0] == 0:
+        raise AudioError(f"{path}: holds no samples")
+    if not np.isfinite(wave).all():
+        raise AudioError(f"{path}: holds NaN or infinite samples")
+    return wave.T, sample_rate
+
+
+def resample(wave: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
+    """Resample `[channels, samples]` from one rate to another, both in Hz."""
+    if source_rate != target_rate:
+        wave = soxr.resample(wave.T, source_rate, target_rate, quality="HQ").T
+    return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+def fit(wave: np.ndarray, samples: int) -> np.ndarray:
+    """Cut or zero-pad the end of `[channels, n]` so that it is `[channels, samples]`."""
+    wave = wave[:, :samples]
+    return np.pad(wave, ((0, 0), (0, samples - wave.shape[1])))
+
+
+def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
+    """Write `[channels, samples]` as 16-bit FLAC; a sound louder than full scale is turned down, never clipped.
+
+    The file appears under its name only when it is complete, so a run that was killed leaves no half of one.
+
+    Raises:
+        AudioError: the wave holds NaN or infinite samples.
+    """
+    peak = float(np.abs(wave).max(initial=0.0))
+    if not np.isfinite(peak):
+        raise AudioError(f"{path}: not written, the sound holds NaN or infinite samples")
+    if peak > 0.999:
+        wave = wave * (0.999 / peak)
+    partial = f"{path}.partial"
+    soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
+    os.replace(partial, path)

@@ -1,0 +1,118 @@
+"""The machine: device, threads, precision, seeds, and the lock that keeps two processes off one output."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, PositiveInt
+from threadpoolctl import threadpool_limits
+
+from counterpoise.core import CounterpoiseError
+from counterpoise.core.settings import Section
+
+if TYPE_CHECKING:  # half a gigabyte that stages without a network have no use for
+    import torch
+
+
+class Runtime(Section):
+    """Where and how the numbers are computed: the section `runtime` of params.yaml."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Literal["auto", "fp32", "bf16"]  # auto: bf16 where it was measured to be faster
+    compile: Literal["auto", "on", "off"]  # auto: denoisers on CUDA; compiling takes a minute or two
+    threads: PositiveInt
+    workers: Annotated[int, Field(ge=0)]  # processes that read audio
+
+
+class RuntimeUnavailable(CounterpoiseError):
+    """The machine cannot do what was asked, or is doing it already."""
+
+
+def setup(runtime: Runtime) -> "torch.device":
+    """Fix thread counts and deterministic kernels, and choose the device.
+
+    The number of threads is a parameter because the order of floating-point sums depends on it.
+
+    Raises:
+        RuntimeUnavailable: the asked device is not on this machine.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS sums in any order
+    torch.set_num_threads(runtime.threads)
+    threadpool_limits(runtime.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if runtime.device == "auto":
+        return torch.device("cuda" if available["cuda"] else "cpu")
+    if not available[runtime.device]:
+        here = ", ".join(name for name, there in available.items() if there)
+        raise RuntimeUnavailable(f"runtime.device is {runtime.device!r}, but this machine has only {here}: use `auto`")
+    return torch.device(runtime.device)
+
+
+def autocast(runtime: Runtime, device: "torch.device", amx: bool = False) -> "torch.autocast":
+    """Mixed precision for a forward pass.
+
+    Args:
+        runtime: `precision: auto` means bfloat16 on CUDA devices that multiply it natively.
+        device: where the pass runs.
+        amx: `auto` means bfloat16 on CPUs with AMX tiles, too. Wide convolutions gain by it.
+    """
+    import torch
+
+    if runtime.precision != "auto":
+        enabled = runtime.precision == "bf16"
+    elif device.type == "cuda":
+        enabled = torch.cuda.is_bf16_supported()
+    else:
+        enabled = amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def compiled(network: "torch.nn.Module", runtime: Runtime, device: "torch.device") -> "torch.nn.Module":
+    """The same network, compiled where that pays: its weights are shared, its results equal up to rounding.
+
+    `compile: auto` means CUDA alone. On two CPU cores compiling took longer than it saved in trainings of minutes.
+    """
+    import torch
+
+    wanted = device.type == "cuda" if runtime.compile == "auto" else runtime.compile == "on"
+    return torch.compile(network) if wanted else network
+
+
+def seed_for(*parts: object) -> int:
+    """A 63-bit seed that depends on every part, and on nothing else (no order of calls, no batch size)."""
+    digest = hashlib.blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+@contextlib.contextmanager
+def exclusive(lock: Path, wait: bool) -> Iterator[None]:
+    """Hold an operating-system lock; it ends with the process, however that ends.
+
+    Args:
+        lock: a file, made where it is missing.
+        wait: wait for another holder, or fail at once.
+
+    Raises:
+        RuntimeUnavailable: another process holds the lock, and `wait` is false.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise RuntimeUnavailable(
+                    f"another process is still writing {lock.stem}, perhaps left over from a run that was killed. "
+                    f"Wait for it, or end it (`fuser -k {lock}`), then run `dvc repro` again."
+                ) from None
+            print(f"waiting for another process that works on the same ({lock})", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,137 @@
+"""The tables that pass between stages: which columns they have, and how they are read and written."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+
+from counterpoise.core import CounterpoiseError
+
+FILES = {  # what a source lists
+    "path": "str",  # from the repository's root, or absolute
+    "label": "str",  # the class's slug
+    "source_id": "str",  # the recording
+    "fold": "int64",  # 0 where the source has none
+}
+CLIPS = {
+    "clip_id": "str",  # unique in the collection
+    "path": "str",  # from the repository's root, or absolute
+    "label": "str",  # the class's slug
+    "source_id": "str",  # the recording that the clip was cut from
+    "fold": "int64",
+    "seconds": "float64",
+    "sample_rate": "int64",  # Hz
+    "channels": "int64",
+}
+SPLIT = {**CLIPS, "partition": "str"}  # train | val | test | unused
+REJECTED = {"path": "str", "label": "str", "reason": "str"}
+MENDED = {"path": "str", "note": "str"}  # files not taken as they are, or taken with a doubt
+DUPLICATES = {
+    "clip_id": "str",
+    "twin": "str",  # the clip_id of the other clip
+    "kind": "str",  # exact | near
+    "similarity": "float64",  # agreement of their fingerprints beyond chance, 1 for exact duplicates
+    "seconds": "float64",  # how much sound they share
+}
+LINEAGE = {
+    "clip_id": "str",
+    "path": "str",
+    "label": "str",
+    "start": "str",  # own | augmented | blend | cross | noise, of diffusion; or classic | roundtrip
+    "root_clip_id": "str",  # the clip that a variation started from; `cross`: of another class
+    "other_clip_id": "str",  # `blend`: the clip that was mixed in, else empty
+    "source_id": "str",  # the root's
+    "fold": "int64",  # the root's
+    "seed": "int64",
+    "strength": "float64",  # sigma of the noise that was added
+    "model": "str",
+}
+PLANNED = {**LINEAGE, "spare": "bool"}  # variations to make; a spare one gives the class filter a choice
+CHEAP = ("classic", "roundtrip")  # starts of clips that no diffusion model made
+CANDIDATES = {  # what the class filter said of everything that was made
+    "clip_id": "str",
+    "root_clip_id": "str",
+    "recognised": "str",
+    "probability": "float64",  # of the class that it should be
+    "nearest": "str",  # the nearest training clip of the class
+    "reason": "str",  # why it was rejected: silent | clipped | near copy | other class, or empty
+    "kept": "bool",
+}
+BALANCE = {
+    "label": "str",
+    "real": "int64",  # training clips
+    "target": "int64",  # those of the largest class
+    "wanted": "int64",  # what is missing to it
+    "synthetic": "int64",  # what is made
+    "factor": "float64",
+    "reason": "str",
+    "rare": "bool",  # made scarce on purpose, or fewer than half of the largest class's clips
+}
+EXAMPLES = {  # what a classifier trains or is tested on
+    "clip_id": "str",
+    "path": "str",
+    "label": "str",
+    "source_id": "str",
+    "root_clip_id": "str",  # the clip itself where it is real
+    "synthetic": "bool",
+    "sha256": "str",  # of the file's bytes
+}
+
+
+class CatalogError(CounterpoiseError):
+    """A table that breaks its contract; the message names the rows."""
+
+
+def table(rows: list[dict], columns: dict[str, str]) -> pd.DataFrame:
+    """A frame with exactly these columns and types, in the rows' order."""
+    return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+
+
+def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
+    """Read a table that an earlier stage wrote.
+
+    Raises:
+        CatalogError: the file is missing, is no table, or its columns are not those expected.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=columns, keep_default_na=False, float_precision="round_trip")
+    except FileNotFoundError:
+        raise CatalogError(f"{path} is missing: run `dvc repro`, or `dvc pull` if a remote holds it") from None
+    except ValueError as error:  # an empty file, a row of another length, a word where a number should be
+        raise CatalogError(f"{path} is not the table that a stage wrote ({error}). Run `dvc repro`.") from None
+    if list(frame.columns) != list(columns):
+        raise CatalogError(f"{path} has the columns {list(frame.columns)}; expected {list(columns)}. Run `dvc repro`.")
+    return frame
+
+
+def write(frame: pd.DataFrame, path: str | Path, exact: bool = False) -> None:
+    """Write a table the same way every time: numbers with six digits, or `exact` with all that they have."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    frame.to_csv(path, index=False, lineterminator="\n", float_format=None if exact else "%.6g")
+
+
+def check_clips(clips: pd.DataFrame) -> None:
+    """Raise CatalogError unless every clip_id is unique."""
+    twice = clips.loc[clips.clip_id.duplicated(), "clip_id"].tolist()
+    if twice:
+        raise CatalogError(f"{len(twice)} clip ids occur more than once, for example {twice[:5]}")
+
+
+def sha256(path: str | Path) -> str:
+    """The hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_contents(examples: pd.DataFrame) -> None:
+    """Raise CatalogError unless every file still has the content that the table was written for."""
+    changed = [path for path, digest in zip(examples.path, examples.sha256) if not _has(path, digest)]
+    if changed:
+        raise CatalogError(
+            f"{len(changed)} audio files are missing or were changed since the split was made, for example "
+            f"{changed[:3]}. Run `dvc repro group_split`, or `dvc pull` if a remote holds them."
+        )
+
+
+def _has(path: str, digest: str) -> bool:
+    return Path(path).is_file() and sha256(path) == digest

@@ -1,0 +1,285 @@
+"""One way in for every sound: decode it once, reject what is no use, mend what can be mended, cut what is long.
+
+A sound file is left where it lies and only named in the catalogue. What had to be changed, and the clips of a long
+file, are written as 16-bit FLAC. A user is told of everything that is not taken exactly as it is.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from counterpoise.core import CounterpoiseError, audio, tables
+from counterpoise.core.naming import clip_id, printable
+from counterpoise.datasets.settings import Data
+
+SAMPLE_RATES = (8000, 192000)  # Hz
+CHANNELS = (1, 8)  # FLAC has no more than 8
+LONGEST = 3600.0  # s
+SILENCE = 10 ** (-90 / 20)  # a sound that never swings further than this is silent: one step of 16-bit audio
+OFFSET = 0.02  # a larger mean of a channel, as a share of full scale, is the recorder's fault and is subtracted
+CLIPPED = 0.2  # a larger share of samples on one level at full scale: what was recorded cannot be told any more
+DOUBTFUL = 0.01  # a larger share is mentioned; a sine at full scale has 0.009
+FULL_SCALE = 0.99  # the highest level of 8-bit audio is 127/128
+LEVEL = 1 - 1e-4  # samples are on the highest or lowest level if they come so near to it
+LOUDEST = 2.0  # lossy codecs overshoot 1 a little; a larger peak means another scale, such as that of integers
+SYNC_BLOCK = 256  # frames; how near a damaged file is read to where it breaks off
+UNKNOWN_BYTES = 0x7FFFFF00  # a streamed WAV promises this or more, because it cannot know
+UNKNOWN_FRAMES = 2**62  # what libsndfile says of a streamed FLAC
+
+Fingerprint = Callable[[np.ndarray, int], np.ndarray]  # from [channels, n] and Hz
+
+
+class IntakeError(CounterpoiseError):
+    """Too few of the files can be used; the message counts the reasons."""
+
+
+class _Unusable(Exception):
+    """Why a file or a part of it is left out: "kind: detail"."""
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What became of the files."""
+
+    clips: pd.DataFrame  # columns tables.CLIPS
+    rejected: pd.DataFrame  # columns tables.REJECTED
+    mended: pd.DataFrame  # columns path and note: files not taken as they are, or taken with a doubt
+    content: dict[str, str]  # by clip_id: SHA-256 of the samples, whatever the file format
+    fingerprints: dict[str, np.ndarray]  # by clip_id; empty where none was asked for
+
+
+def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint | None = None) -> Admission:
+    """Decode every file once and say which clips it gives, or why none.
+
+    Args:
+        files: columns `tables.FILES`; paths from the repository's root, or absolute. Their order is kept.
+        raw: clips that had to be written go to `raw/<label>/<clip_id>.flac`.
+        data: `max_seconds`, `clip_seconds`, `min_seconds`, `max_rejected`; `path` makes clip ids independent of
+            where the collection lies.
+        fingerprint: called once with each clip's samples, float32 `[channels, n]`, and their rate in Hz.
+
+    Returns:
+        The catalogue, what was left out, what was changed, and what identifies each clip's sound. The memory in use
+        grows with the number of files by these rows alone; at most `max_seconds` of audio are held.
+
+    Raises:
+        IntakeError: a larger share than `data.max_rejected` of the files is rejected, or no clip is left.
+    """
+    clips, rejected, mended, content, fingerprints = [], [], [], {}, {}
+    taken: dict[str, str] = {}  # by clip_id: the file
+    columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
+    for path, label, source_id, fold in tqdm(zip(*columns), desc="read audio", total=len(files), unit="file"):
+        below = _below(path, raw, data.path)
+        notes: list[str] = []
+        try:
+            with _open(path) as sound:
+                _check_form(sound, label, data)
+                if first := taken.get(clip_id(below)):
+                    raise _Unusable(f"name taken: {printable(first)} has it, be it in another unicode form")
+                taken[clip_id(below)] = path
+                for clip, wave in _clips(sound, path, below, raw / label, data, notes):
+                    clips.append(clip | {"label": label, "source_id": source_id, "fold": fold})
+                    content[clip["clip_id"]] = _digest(wave, sound.samplerate)
+                    if fingerprint:
+                        fingerprints[clip["clip_id"]] = fingerprint(wave, sound.samplerate)
+        except _Unusable as error:
+            rejected.append({"path": printable(path), "label": label, "reason": str(error)})
+        else:
+            mended += [{"path": printable(path), "note": "; ".join(notes)}] if notes else []
+    _check_share(rejected, len(files), data)
+    return Admission(
+        tables.table(clips, tables.CLIPS),
+        tables.table(rejected, tables.REJECTED),
+        tables.table(mended, {"path": "str", "note": "str"}),
+        content,
+        fingerprints,
+    )
+
+
+def _below(path: str, *roots: str | Path) -> str:
+    for root in roots:
+        with suppress(ValueError):
+            return PurePath(path).relative_to(root).as_posix()
+    return PurePath(path).as_posix()
+
+
+def _open(path: str) -> soundfile.SoundFile:
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            kind = "a link to a folder that is listed already" if os.path.islink(path) else "a folder"
+            raise _Unusable(f"no file: {kind}")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise _Unusable("no file: a device, pipe or socket")
+        if status.st_size == 0:
+            raise _Unusable("empty: zero bytes")
+        open(path, "rb").close()  # libsndfile would not say that it may not
+        return soundfile.SoundFile(os.fsencode(path))
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
+        kind = "a link to a file that is not there" if os.path.islink(path) else "no such file"
+        raise _Unusable(f"missing: {kind}") from None
+    except PermissionError:
+        raise _Unusable("no permission to read it") from None
+    except OSError as error:
+        raise _Unusable(f"not readable: {error.strerror}") from None  # a link that leads to itself among others
+    except soundfile.LibsndfileError as error:
+        known = "does not exist" not in error.error_string  # what libsndfile says of a damaged MP3
+        raise _Unusable(f"not audio: {error.error_string if known else 'cannot be decoded'}") from None
+    except TypeError:  # the name ends in .raw
+        raise _Unusable("not audio: samples without a header") from None
+
+
+def _check_form(sound: soundfile.SoundFile, label: str, data: Data) -> None:
+    where = {"pattern": "data.pattern does not match its path", "table": "its row in data.table has none"}
+    if not label:
+        raise _Unusable(f"no label: {where.get(data.labels, 'it lies in no folder below data.path')}")
+    for name, value, (low, high) in (
+        ("sample rate", sound.samplerate, SAMPLE_RATES),
+        ("channels", sound.channels, CHANNELS),
+    ):
+        if not low <= value <= high:
+            raise _Unusable(f"{name}: {value}; {low} to {high} can be used")
+    if sound.frames > UNKNOWN_FRAMES:
+        raise _Unusable("no length: its header tells none, as in a streamed FLAC; write it anew")
+    hours = sound.frames / sound.samplerate / 3600
+    if hours > LONGEST / 3600:
+        raise _Unusable(f"too long: {hours:.3g} h; at most {LONGEST / 3600:g} h can be used, cut the file")
+
+
+def _clips(
+    sound: soundfile.SoundFile, path: str, below: str, folder: Path, data: Data, notes: list[str]
+) -> Iterator[tuple[dict, np.ndarray]]:
+    """What a file gives: rows of the catalogue but for label, source and fold, each with samples `[channels, n]`."""
+    rate, promised = sound.samplerate, sound.frames
+    long = promised > data.max_seconds * rate
+    size = max(1, round(data.clip_seconds * rate)) if long else promised
+    strange = not _tabular(path)
+    breaks_off, decoded, kept = _promises_more(sound), 0, 0
+    changes, left_out = Counter(), Counter()
+    for number, wave in enumerate(_blocks(sound, path, size)):
+        decoded += wave.shape[1]
+        breaks_off |= not long and decoded < 0.99 * promised
+        if long and number and wave.shape[1] < size / 2:  # the end of a long file
+            continue
+        try:
+            wave, mended, doubts = _mend(wave, rate, data.min_seconds)
+        except _Unusable as error:
+            left_out[str(error)] += 1
+            continue
+        kept += 1
+        changes.update(mended + doubts)
+        name, target = clip_id(below, number if long else None), path
+        if long or breaks_off or strange or mended:
+            if rate > 65535 and rate % 10:
+                raise _Unusable(f"sample rate: {rate} cannot be written as FLAC, and the file would have to be")
+            folder.mkdir(parents=True, exist_ok=True)
+            target = (folder / f"{name}.flac").as_posix()
+            audio.write_flac(target, wave, rate)
+        form = {"seconds": wave.shape[1] / rate, "sample_rate": rate, "channels": sound.channels}
+        yield {"clip_id": name, "path": target} | form, wave
+    if not kept:
+        raise _Unusable(next(iter(left_out), "not audio: nothing of it decodes"))
+    if long:
+        notes.append(f"cut into {kept} clips")
+    if breaks_off or decoded < 0.99 * promised:
+        notes.append(f"breaks off: {decoded / rate:.3g} s decode and are kept")
+    if strange:
+        notes.append("copied: tables cannot hold its name")
+    notes += [f"{what} (clips: {n})" if long else what for what, n in changes.items()]
+    notes += [f"left out {n} clips ({reason})" for reason, n in left_out.items()]
+
+
+def _tabular(path: str) -> bool:
+    """Whether a path survives being written to a CSV file and read again."""
+    with suppress(UnicodeEncodeError):
+        path.encode()
+        return "\r" not in path
+    return False
+
+
+def _promises_more(sound: soundfile.SoundFile) -> bool:
+    """Whether a header gives a size that the file does not have, as libsndfile's log tells."""
+    sizes = re.findall(r": (\d+) \(should be (\d+)\)", sound.extra_info)
+    return any(int(actual) < 0.99 * int(promised) < UNKNOWN_BYTES for promised, actual in sizes)
+
+
+def _blocks(sound: soundfile.SoundFile, path: str, size: int) -> Iterator[np.ndarray]:
+    """A file's samples in blocks `[channels, size]`, the last one shorter, up to where it ends or breaks."""
+    start = 0
+    while True:
+        try:
+            block = sound.read(size, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            yield from _remains(path, start, size)
+            return
+        if not len(block):
+            return
+        start += len(block)
+        yield np.ascontiguousarray(block.T)  # ten times faster to look at
+
+
+def _remains(path: str, start: int, size: int) -> Iterator[np.ndarray]:
+    """What can be had of a block that does not decode to its end: `[channels, n]`, n up to `size`, or nothing."""
+    parts = []
+    with suppress(soundfile.LibsndfileError), soundfile.SoundFile(os.fsencode(path)) as again:
+        again.seek(start)
+        for _ in range(0, size, SYNC_BLOCK):
+            parts.append(again.read(SYNC_BLOCK, dtype="float32", always_2d=True))
+    if parts:
+        yield np.ascontiguousarray(np.concatenate(parts).T)
+
+
+def _mend(wave: np.ndarray, rate: int, min_seconds: float) -> tuple[np.ndarray, list[str], list[str]]:
+    """The samples `[channels, n]` as they can be used, what was changed in them, and what is doubtful about them."""
+    if wave.shape[1] < min_seconds * rate:
+        raise _Unusable(f"too short: {wave.shape[1] / rate:.3g} s; data.min_seconds is {min_seconds:g}")
+    low, high = wave.min(axis=1).astype(np.float64), wave.max(axis=1).astype(np.float64)  # NaN wins in both
+    if not np.isfinite([low, high]).all():
+        raise _Unusable("not finite: holds NaN or infinite samples")
+    if (high - low).max() / 2 < SILENCE:
+        raise _Unusable("silent: nothing swings further than -90 dB of full scale")
+    mended, doubts = [], []
+    top, bottom = max(high.max(), FULL_SCALE) * LEVEL, min(low.min(), -FULL_SCALE) * LEVEL
+    clipped = np.mean((wave >= top) | (wave <= bottom))
+    if clipped > CLIPPED:
+        raise _Unusable(f"clipped: {clipped:.0%} of its samples are at full scale; at most {CLIPPED:.0%} can be used")
+    if clipped > DOUBTFUL:
+        doubts.append("clipped in places; used as it is")
+    loudest = max(high.max(), -low.min())
+    mean = wave.mean(axis=1, keepdims=True, dtype=np.float64)
+    if np.abs(mean).max() > OFFSET * max(1.0, loudest):
+        wave = (wave - mean).astype(np.float32)
+        mended.append("constant offset subtracted")
+    if loudest > LOUDEST:
+        wave = wave * np.float32(FULL_SCALE / np.abs(wave).max())
+        mended.append("turned down to full scale")
+    return wave, mended, doubts
+
+
+def _digest(wave: np.ndarray, rate: int) -> str:
+    form = f"{rate} Hz, {wave.shape[0]} channels\n".encode()
+    return hashlib.sha256(form + wave.tobytes()).hexdigest()
+
+
+def _check_share(rejected: list[dict], total: int, data: Data) -> None:
+    if len(rejected) < total and len(rejected) <= data.max_rejected * total:
+        return
+    kinds = Counter(row["reason"].partition(":")[0] for row in rejected)
+    counts = "".join(f"\n  {n} {kind}" for kind, n in kinds.most_common())
+    first = "".join(f"\n  {row['path']}: {row['reason']}" for row in rejected[:5])
+    raise IntakeError(
+        f"{len(rejected)} of {total} files cannot be used; data.max_rejected allows a share of {data.max_rejected:g}. "
+        f"Reasons:{counts}\nThe first:{first}\n"
+        "Mend or remove these files, correct data.path, or raise data.max_rejected; then run `dvc repro`."
+    )

@@ -1,0 +1,110 @@
+"""What the collection is: the numbers of metrics/data.json, and what makes scores doubtful."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from counterpoise.datasets.duplicates import Duplicates, TWO_FOLDS, TWO_LABELS
+
+PARTITIONS = ("train", "val", "test", "unused")
+TELLTALE = 0.9  # a class of which so many clips share a form that so few others have can be told by the form alone
+
+
+def describe(
+    clips: pd.DataFrame,
+    partition: pd.Series,
+    rejected: pd.DataFrame,
+    mended: pd.DataFrame,
+    found: Duplicates,
+) -> dict:
+    """Count what came in, what was left out and what the classes are made of.
+
+    Args:
+        clips: the catalogue after merging and folds (columns `catalog.CLIPS`).
+        partition: train, val, test or unused of each clip, on its index.
+        rejected: everything that was left out (columns `catalog.REJECTED`).
+        mended: what was not taken as it is (columns `catalog.MENDED`).
+        found: the duplicates among all clips, those included that were left out because of them.
+
+    Returns:
+        Ready for JSON: clips, recordings and seconds in all, of each partition and of each class; clips by sample rate
+        and by channels; what was rejected and mended by kind; the clips that have an exact or a near duplicate, and
+        how many were left out for it; the imbalance ratio, the largest over the smallest class's training clips (null
+        where a class has none); warnings.
+    """
+    clips = clips.assign(partition=partition)
+    training = clips.label[clips.partition == "train"].value_counts().reindex(clips.label.unique(), fill_value=0)
+    reasons = _kinds(rejected.reason)
+    return {
+        **_amounts(clips),
+        "partitions": {name: _amounts(clips[clips.partition == name]) for name in PARTITIONS},
+        "classes": {
+            label: _amounts(own)
+            | {"partitions": {name: _amounts(own[own.partition == name]) for name in PARTITIONS}}
+            for label, own in clips.groupby("label")
+        },
+        "sample_rates": _counts(clips.sample_rate),
+        "channels": _counts(clips.channels),
+        "rejected": reasons,
+        "mended": _kinds(note for notes in mended.note for note in notes.split("; ")),
+        "duplicates": {
+            "exact": sum(map(len, found.groups("exact"))),
+            "near": sum(map(len, found.groups("near"))),
+            "left_out": sum(reasons.get(kind, 0) for kind in (TWO_LABELS, TWO_FOLDS)),
+        },
+        "imbalance_ratio": round(float(training.max() / training.min()), 2) if training.min() > 0 else None,
+        "warnings": _warnings(clips),
+    }
+
+
+def _amounts(clips: pd.DataFrame) -> dict:
+    return {
+        "clips": len(clips),
+        "recordings": int(clips.source_id.nunique()),
+        "seconds": round(float(clips.seconds.sum()), 1),
+    }
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(value): int(n) for value, n in values.value_counts().sort_index().items()}
+
+
+def _kinds(texts: Iterable[str]) -> dict[str, int]:
+    """How many texts of each kind: what names the single case stands after a colon, in brackets or in figures."""
+    kinds = Counter(re.sub(r"\d+", "n", re.split(r": | \(", text)[0]) for text in texts)
+    return dict(sorted(kinds.items()))
+
+
+def _warnings(clips: pd.DataFrame) -> list[str]:
+    """What makes a class's scores doubtful, a line each."""
+    folds = clips.fold.nunique()
+    lines = []
+    for label, own in clips.groupby("label"):
+        recordings = own.source_id.nunique()
+        train = own[own.partition == "train"]
+        if recordings == 1:
+            lines.append(f"{label}: all {len(own)} clips come from one recording, so it cannot be trained and tested")
+        elif recordings < folds:
+            lines.append(f"{label}: {recordings} recordings for {folds} folds, so some folds hold nothing of it")
+        lines += [f"{label}: no {name} clip" for name in ("train", "test") if not (own.partition == name).any()]
+        if train.source_id.nunique() > 1:
+            source, most = next(train.source_id.value_counts().items())
+            if most > len(train) / 2:
+                lines.append(f"{label}: {most} of {len(train)} training clips come from one recording ({source})")
+        lines += _telltales(clips, label)
+    return lines
+
+
+def _telltales(clips: pd.DataFrame, label: str) -> list[str]:
+    """A form that a class has nearly to itself: a classifier may learn the form instead of the sound."""
+    own = clips.label == label
+    lines = []
+    for column, unit in (("sample_rate", "Hz"), ("channels", "channel(s)")):
+        form = clips[column][own].mode().iloc[0]
+        has = (clips[column] == form).to_numpy()
+        if not own.all() and np.mean(has[own]) >= TELLTALE and np.mean(has[~own]) <= 1 - TELLTALE:
+            lines.append(f"{label}: its clips have {form} {unit} and others have not, which may give the class away")
+    return lines

@@ -1,0 +1,1 @@
+"""What classifiers scored on unheard recordings, how sure that is, and its pictures."""

@@ -1,0 +1,209 @@
+"""The table of results in the terminal: `python -m counterpoise.report [metrics folder]`."""
+
+import argparse
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from counterpoise.core import CounterpoiseError
+from counterpoise.evaluation.scores import BASELINE, TITLES, by_size
+
+COLUMNS = {**TITLES, "balanced_accuracy": "bal.\nacc.", "accuracy": "acc."}
+NUMBER = 6  # characters of a marked score
+VERDICTS = ("helps", "hurts", "cannot tell")
+
+
+class ReportError(CounterpoiseError):
+    """The metrics cannot be shown; the message says why and what to run."""
+
+
+def read(folder: str | Path) -> dict[str, dict]:
+    """Read what `evaluate` wrote: `evaluation.summarise`'s three views, `statistics.answer` and `evaluation.errors`.
+
+    Raises:
+        ReportError: a file is missing or is no JSON.
+    """
+    metrics = {}
+    for name in ("summary", "per_class", "seeds", "answer", "errors"):
+        path = Path(folder) / f"{name}.json"
+        try:
+            metrics[name] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ReportError(f"{path} is missing: there are no results yet, run `make run`") from None
+        except json.JSONDecodeError as error:
+            raise ReportError(f"{path} is not valid JSON ({error}): run `make run` to write it anew") from None
+    return metrics
+
+
+def show(metrics: dict[str, dict], console: Console) -> None:
+    """Print for each model its scores, its recall by class and its errors, then the answer and where to look next."""
+    seeds, answer = metrics["seeds"], metrics["answer"]
+    for model, arms in metrics["summary"].items():
+        runs = len({run["seed"] for run in seeds["runs"] if run["model"] == model})
+        errors = metrics["errors"][model]
+        console.print(_scores(model, arms, answer, errors["arms"], runs))
+        for table in _recalls(metrics["per_class"][model], seeds["train_clips"], console.width):
+            console.print()
+            console.print(table)
+        console.print()
+        _print(["• best of its column, which may be luck."], console)
+        _print(_confusions(errors["arms"]), console)
+        _print(_clips(errors["clips"]), console)
+        console.print()
+    for model in metrics["summary"]:
+        console.rule(f"[bold]Does it help? {model}[/]", align="left", characters="─")
+        _print(verdicts([row for row in answer["differences"] if row["model"] == model], answer["level"]), console)
+        console.print()
+    rare = ", ".join(seeds["rare"]) or "none: no class has fewer than half of the largest one's training clips"
+    _print(
+        [
+            f"Rare classes: {rare}.",
+            "Pictures:  plots/pictures/ and `dvc plots show`; every number: metrics/*.json",
+            "Listen:    data/synthetic/<class>/",
+            "Go on:     `dvc exp run -S aug.factor=3`, `dvc metrics diff`, `dvc plots diff`",
+        ],
+        console,
+    )
+
+
+def _print(lines: list[str], console: Console) -> None:
+    wrapper = textwrap.TextWrapper(console.width, subsequent_indent="    ", break_on_hyphens=False)
+    wrapper.break_long_words = False  # so that a path can be copied
+    for line in lines:
+        console.print(wrapper.fill(line), highlight=False, markup=False, soft_wrap=True)
+
+
+def _scores(model: str, arms: dict[str, dict], answer: dict, calibration: dict[str, dict], runs: int) -> Table:
+    """Rows: arms. Columns: means over the seeds, the first two with their intervals; calibration error."""
+    table = _table(f"{model}: scores on the test split, mean of {runs} seed(s) [{100 * answer['level']:g} % interval]")
+    titles = {metric: title for metric, title in COLUMNS.items() if all(metric in scores for scores in arms.values())}
+    for title in [*titles.values(), "ECE"]:
+        table.add_column(title, justify="right", no_wrap=True)
+    best = {metric: max(scores[metric] for scores in arms.values()) for metric in titles}
+    lowest = min(own["ece"] for own in calibration.values())
+    for arm, scores in arms.items():
+        cells = [_cell(scores[metric], best[metric]) for metric in titles]
+        for i, metric in enumerate(titles):
+            if metric in TITLES:
+                low, high = (f"{x:.2f}".removeprefix("0") for x in answer["scores"][model][arm][metric][1:])
+                cells[i] += rf" \[{low}, {high}]"
+        table.add_row(arm, *cells, _cell(calibration[arm]["ece"], lowest))
+    return table
+
+
+def _recalls(arms: dict[str, dict[str, dict]], train_clips: dict[str, int], width: int) -> list[Table]:
+    """Rows: arms. Columns: classes, largest first, in as many tables as the width in characters asks for."""
+    best = {label: max(classes[label]["recall"] for classes in arms.values()) for label in train_clips}
+    names = max(map(len, arms))
+    rows, left = [], 0
+    for label in by_size(train_clips):
+        needed = 2 + max(NUMBER, *map(len, label.split("_")))  # a name's words stand below each other
+        if needed > left:
+            rows.append([])
+            left = width - names
+        rows[-1].append(label)
+        left -= needed
+    tables = []
+    for labels in rows:
+        table = _table(None if tables else "recall, by training clips")
+        for label in labels:
+            table.add_column(label.replace("_", "\n") + f"\n{train_clips[label]}", justify="right", no_wrap=True)
+        for arm, classes in arms.items():
+            table.add_row(arm, *[_cell(classes[label]["recall"], best[label]) for label in labels])
+        tables.append(table)
+    return tables
+
+
+def _table(title: str | None) -> Table:
+    """A table without walls, so that two scores with their intervals and three without fit into 80 characters."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
+    table.add_column("arm", no_wrap=True)
+    return table
+
+
+def _cell(value: float, best: float) -> str:
+    """A number, marked where it is the best of its column; the mark survives a pipe, the colour does not."""
+    return f"[bold green]•{value:.3f}[/]" if value == best else f"{value:.3f}"
+
+
+def _confusions(arms: dict[str, dict]) -> list[str]:
+    """The two most confused pairs of the baseline and of the arms with variations."""
+    lines = []
+    for arm, own in arms.items():
+        if (arm == BASELINE or arm.startswith("diffusion")) and own["confused"]:
+            pairs = [
+                f"{pair['actual']} for {pair['predicted']} {pair['share']:.0%}"
+                + (f" ({100 * pair['change']:+.0f})" if pair["change"] is not None and arm != BASELINE else "")
+                for pair in own["confused"][:2]
+            ]
+            lines.append(f"Confused most under {arm}: {', '.join(pairs)}")
+    return lines
+
+
+def _clips(clips: list[dict]) -> list[str]:
+    """The three clips that most runs get wrong."""
+    return [
+        f"Wrong in {clip['wrong']:.0%} of all runs: {clip['path']}, {clip['label']}, taken for {clip['taken_for']}"
+        for clip in clips[:3]
+    ]
+
+
+def verdicts(rows: list[dict], level: float) -> list[str]:
+    """What can be told of one model: sentences for the arms with variations of diffusion, a line for all others.
+
+    Args:
+        rows: this model's `differences` of `statistics.answer`.
+        level: of the intervals.
+    """
+    if not rows:
+        return [f"Nothing to compare: add `{BASELINE}` and other arms to `arms` in params.yaml."]
+    lines = []
+    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"].startswith("diffusion")):
+        own = [row for row in rows if row["arm"] == arm]
+        lines += [f"{row['sentence']}." for row in own if row["metric"] in TITLES]
+        recalls = {
+            row["metric"].removeprefix("recall/"): row["verdict"]
+            for row in own
+            if row["metric"].startswith("recall/") and row["against"] == BASELINE
+        }
+        if recalls:
+            lines.append(f"{arm} against {BASELINE}, class by class: {_sorted(recalls)}.")
+    for metric, title in TITLES.items():
+        cheap = {
+            row["arm"]: row["verdict"]
+            for row in rows
+            if row["metric"] == metric and row["against"] == BASELINE and not row["arm"].startswith("diffusion")
+        }
+        if cheap:
+            lines.append(f"Cheap arms against {BASELINE}, {title}: {_sorted(cheap)}.")
+    many = [max(row["comparisons"] for row in rows if (row["metric"] in TITLES) == whole) for whole in (True, False)]
+    lines.append(
+        f"Intervals: {100 * level:g} %, over recordings and seeds, corrected, as are the verdicts, for {many[0]} "
+        f"comparison(s); for {many[1]} where single classes are compared."
+    )
+    return lines
+
+
+def _sorted(verdict_of: dict[str, str]) -> str:
+    """Names by verdict, for example "drink, sneeze (helps); bark (cannot tell)"."""
+    names = {verdict: [name for name, own in verdict_of.items() if own == verdict] for verdict in VERDICTS}
+    return "; ".join(f"{', '.join(own)} ({verdict})" for verdict, own in names.items() if own)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m counterpoise.report", description="Print the table of results.")
+    parser.add_argument("folder", nargs="?", default="metrics", help="where summary.json lies (default: metrics)")
+    try:
+        show(read(parser.parse_args().folder), Console())
+    except ReportError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which candidates are kept: a filter by class, and kernel herding."""

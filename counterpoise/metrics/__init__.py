@@ -1,0 +1,1 @@
+"""Distances between sets of sounds, tests that tell two sets apart, and measures of single signals."""

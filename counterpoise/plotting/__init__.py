@@ -1,0 +1,1 @@
+"""The style that all pictures share."""

@@ -1,0 +1,49 @@
+"""balance: how many clips each class needs, and of which training clips they will be made."""
+
+from counterpoise.arms import arm
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import tables
+from counterpoise.core.settings import Classes, File
+from counterpoise.datasets.settings import Data
+from counterpoise.generation import sdedit
+from counterpoise.generation.settings import Generate
+from counterpoise.splits import balance
+from counterpoise.splits.balance import Aug
+from counterpoise.splits.training_tables import Material
+from stages import ALL, AUGMENTED, BALANCE, CHEAP, DIFFUSION, PLAN, SYNTHETIC, prune, run
+
+
+class Params(File):
+    arms: list[str]
+    aug: Aug
+    classes: Classes
+    codec: CodecSettings
+    data: Data
+    generate: Generate
+
+
+def main() -> None:
+    p = Params.read()
+    prune(BALANCE, keep=[])
+    clips = tables.read(ALL, tables.SPLIT)
+    training = clips[clips.partition == "train"].drop(columns="partition")
+
+    # How many
+    counts = training.label.value_counts().reindex(list(p.classes), fill_value=0)
+    plan = balance.plan(counts.to_dict(), p.aug, p.data.scarce.classes)
+    tables.write(plan, PLAN)
+    print(*balance.summary(plan), sep="\n")
+
+    # Variations by diffusion, of which clips
+    for label, amount in zip(plan.label, plan.synthetic, strict=True):
+        planned = sdedit.plan(training, label, int(amount), p.generate, SYNTHETIC / label, DIFFUSION / label)
+        tables.write(planned, BALANCE / f"{label}.csv", exact=True)
+
+    # What the cheap arms need
+    material = Material(training, plan, p.aug.real_through_codec, p.generate.seed)
+    cheap = material.lineage([arm.load(name) for name in p.arms], AUGMENTED, p.codec.name)
+    tables.write(cheap, CHEAP)
+
+
+if __name__ == "__main__":
+    run(main)

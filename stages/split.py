@@ -1,0 +1,33 @@
+"""split: who trains and who is held out, one table for all and one a class."""
+
+from counterpoise.core import tables
+from counterpoise.core.settings import Classes, File
+from counterpoise.datasets.settings import Data
+from counterpoise.splits import split
+from counterpoise.splits.split import Split
+from stages import ALL, CLIPS, SPLIT, prune, run
+
+
+class Params(File):
+    classes: Classes
+    data: Data
+    split: Split
+
+
+def main() -> None:
+    p = Params.read()
+    prune(SPLIT, keep=[])
+    clips = tables.read(CLIPS, tables.CLIPS)
+    split.check_folds(clips, p.split)
+    clips["partition"] = split.partition(clips, p.split, p.data)
+    split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
+
+    tables.write(clips, ALL)
+    for label in p.classes:
+        tables.write(clips[clips.label == label], SPLIT / f"{label}.csv")
+    for name, own in clips.groupby("partition"):
+        print(f"{name}: {len(own)} clips of {own.source_id.nunique()} recordings")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,61 @@
+"""train_class_filter: what recognises generated sounds learns to, from training clips alone."""
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from counterpoise.arms import arm
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.core import audio, runtime, tables
+from counterpoise.core.audio import Audio
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from counterpoise.embeddings.settings import Features
+from counterpoise.filtering import own_network
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.filtering.settings import ClassFilterSettings
+from counterpoise.generation.settings import Generate
+from counterpoise.splits import split
+from stages import ALL, CLASS_FILTER, PRETRAINED, nothing, prune, run, working
+
+
+class Params(File):
+    arms: list[str]
+    audio: Audio
+    class_filter: ClassFilterSettings
+    classes: Classes
+    classifier: Classifier
+    features: Features
+    generate: Generate
+    runtime: Runtime
+
+
+def main() -> None:
+    p = Params.read()
+    if all(arm.is_cheap(name) for name in p.arms) and p.generate.keep == "all":
+        return nothing(CLASS_FILTER, "no arm has generated sounds: nothing needs to recognise them")
+    prune(CLASS_FILTER, keep=[])
+    device, labels = runtime.setup(p.runtime), list(p.classes)
+    clips = tables.read(ALL, tables.SPLIT)
+    examples = split.examples(clips[clips.partition == "train"].drop(columns="partition"), None, tables.sha256)
+
+    with working(CLASS_FILTER) as folder:
+        # What an embedding is
+        if p.class_filter.embedding == "own":
+            own_network.train(
+                CLASS_FILTER, examples, labels, p.audio, p.features, p.classifier, p.class_filter, p.runtime, device, folder
+            )
+        else:
+            ClassFilter.save_embedder(CLASS_FILTER, PRETRAINED)
+        embedder = ClassFilter.embedder(CLASS_FILTER, device)
+
+        # Which class is which
+        embedded = []
+        for path in tqdm(examples.path, desc="class filter", unit="clip"):
+            wave = torch.from_numpy(audio.read(path, p.audio.sample_rate, p.audio.channels))
+            embedded.append(embedder.embed(wave[None], p.audio.sample_rate)[0].numpy())
+        ClassFilter.fit(np.stack(embedded), examples, labels, embedder.name).save(CLASS_FILTER)
+
+
+if __name__ == "__main__":
+    run(main)
