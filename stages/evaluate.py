@@ -52,7 +52,7 @@ def main() -> None:
 
     # Score
     table = pd.concat(predictions)
-    views = scores.summarise(scores.score_runs(table, labels), counts, rare)
+    views = scores.summarise(scores.score_runs(table, labels, rare), counts, rare)
     views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation))
     views["errors"] = scores.errors(table, dict(zip(test.clip_id, test.path, strict=True)))
     tables.write(table, PREDICTIONS)

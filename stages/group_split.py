@@ -6,11 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from counterpoise.arms import arm
-from counterpoise.core import tables
+from counterpoise.core import seen, tables
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets import duplicates, plots, summary
-from counterpoise.diffusion import model
-from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.generation.settings import Generate
 from counterpoise.splits import audit, balance, split
 from counterpoise.splits.balance import Aug
@@ -47,8 +45,8 @@ def main() -> None:
     clips = tables.read(ALL, tables.SPLIT)
     made = [lineage_of(folder) for folder in (*(SYNTHETIC / label for label in p.classes), AUGMENTED)]
     lineage = pd.concat(made, ignore_index=True)
-    seen = {label: model.seen(DIFFUSION / label) for label in p.classes}
-    filtered = [] if is_empty(CLASS_FILTER) else ClassFilter.load(CLASS_FILTER).clips.clip_id
+    learned = {label: seen.read(DIFFUSION / label)["clip_ids"] for label in p.classes}
+    filtered = [] if is_empty(CLASS_FILTER) else seen.read(CLASS_FILTER)["clip_ids"]
 
     # Tables
     hashes = {path: tables.sha256(path) for path in [*clips.path, *lineage.path]}
@@ -59,7 +57,7 @@ def main() -> None:
     train = {name: material.table(arm.load(name), lineage, hashes.get) for name in p.arms}
 
     # Proof
-    proof = audit.audit(clips.assign(sha256=clips.path.map(hashes)), lineage, seen, filtered)
+    proof = audit.audit(clips.assign(sha256=clips.path.map(hashes)), lineage, learned, filtered)
     audit.audit_tables(train, **held_out)
 
     # Outputs

@@ -6,11 +6,11 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import runtime, tables
+from counterpoise.core import runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import File
-from counterpoise.diffusion import model, training
+from counterpoise.diffusion import training
 from counterpoise.diffusion.model import Model
 from counterpoise.diffusion.settings import Diffusion
 from counterpoise.embeddings.settings import Features
@@ -52,11 +52,11 @@ def main(label: str) -> None:
     with working(out) as folder, live:
         pool = latents.pool([(packed, rows)], d.augmented, d.seed, p.codec, device, folder) if steps else None
         if alone:
-            denoiser, seen = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
+            denoiser, clip_ids = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
         else:
-            denoiser, seen = Model.of_base(BASE, label, tuned=steps > 0), model.seen(BASE)
+            denoiser, clip_ids = Model.of_base(BASE, label, tuned=steps > 0), seen.read(BASE)["clip_ids"]
         if pool:
-            seen = [*seen, *pool.clip_ids]
+            clip_ids = [*clip_ids, *pool.clip_ids]
             validation = early_stopping.begin(
                 denoiser, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
                 report, folder,
@@ -71,7 +71,7 @@ def main(label: str) -> None:
             print(f"{label}: {trained.steps} steps on {len(rows)} clips, loss {trained.loss:.3f}")
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
-        denoiser.save(out, label, seen)
+        denoiser.save(out, label, clip_ids)
 
 
 if __name__ == "__main__":

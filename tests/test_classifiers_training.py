@@ -8,6 +8,7 @@ import pytest
 import random_yamnet
 import torch
 
+from settings import settings_of
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
 from counterpoise.core.checkpoint import Checkpoint
@@ -23,10 +24,10 @@ from counterpoise.core.runtime import seed_for
 
 torch.set_num_threads(1)
 
-AUDIO = Audio(sample_rate=8000, channels=1, seconds=0.5)
-FEATURES = Features(n_mels=32, n_fft=512, hop=128)
-CLASSIFIER = Classifier(seeds=[0], steps=60, batch_size=8, learning_rate=1e-2, checkpoint_every=4)
-RUNTIME = Runtime(device="cpu", threads=1, workers=0)
+AUDIO = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
+FEATURES = settings_of(Features, n_mels=32, n_fft=512, hop=128)
+CLASSIFIER = settings_of(Classifier, seeds=[0], steps=60, batch_size=8, learning_rate=1e-2, checkpoint_every=4)
+RUNTIME = settings_of(Runtime, device="cpu", threads=1, workers=0)
 CPU = torch.device("cpu")
 LABELS = ["hiss", "tone"]
 

@@ -11,6 +11,7 @@ from encodec.model import EncodecModel
 from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.utils import _linear_overlap_add
 
+from settings import settings_of
 from counterpoise import codecs
 from counterpoise.codecs import encode, encodec
 from counterpoise.core import audio
@@ -69,7 +70,7 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def codecs(weights):
     return {
-        name: build(CodecSettings(name=name, encodec=EncodecSettings(checkpoint=str(path))), CPU)
+        name: build(settings_of(CodecSettings, name=name, encodec=settings_of(EncodecSettings, checkpoint=str(path))), CPU)
         for name, path in weights.items()
     }
 
@@ -107,7 +108,7 @@ def test_they_say_what_every_codec_says(codecs):
 def test_networks_of_the_official_size_encode_and_decode(monkeypatch, tmp_path, name):
     monkeypatch.setitem(encodec.ARCHITECTURES, name, OFFICIAL[name])
     torch.save(encodec._untrained(name).state_dict(), tmp_path / "random.th")
-    codec = EncodecCodec(name, EncodecSettings(checkpoint=str(tmp_path / "random.th")), CPU)
+    codec = EncodecCodec(name, settings_of(EncodecSettings, checkpoint=str(tmp_path / "random.th")), CPU)
     wave = codec.decode(codec.encode(noise(codec.channels, 3200)))
     assert wave.shape == (1, codec.channels, 3200) and wave.isfinite().all()
 
@@ -135,7 +136,7 @@ def test_24khz_latents_and_waves_are_the_networks_own(codecs):
 @pytest.mark.parametrize("chunk_seconds", [1e-6, 0.05])
 def test_24khz_pieces_change_nothing_but_rounding(codecs, weights, chunk_seconds):
     whole = codecs["encodec_24khz"]
-    settings = EncodecSettings(checkpoint=str(weights["encodec_24khz"]), chunk_seconds=chunk_seconds)
+    settings = settings_of(EncodecSettings, checkpoint=str(weights["encodec_24khz"]), chunk_seconds=chunk_seconds)
     pieces = EncodecCodec("encodec_24khz", settings, CPU)
     wave = noise(1, 4000 + 77)
     latents = whole.encode(wave)
@@ -273,7 +274,7 @@ def test_silence_is_the_frame_of_digital_silence(codecs, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_requantising_passes_latents_through_the_models_quantiser(codecs, weights, name):
     plain = codecs[name]
-    settings = EncodecSettings(checkpoint=str(weights[name]), requantise=6.0)
+    settings = settings_of(EncodecSettings, checkpoint=str(weights[name]), requantise=6.0)
     coarse = EncodecCodec(name, settings, CPU)
     latents = plain.encode(noise(plain.channels, 6400))
     model = plain._model
@@ -289,7 +290,7 @@ def test_requantising_passes_latents_through_the_models_quantiser(codecs, weight
 def test_requantising_in_pieces_changes_nothing(weights):
     waves = []
     for chunk_seconds in (5.0, 0.1):
-        settings = EncodecSettings(
+        settings = settings_of(EncodecSettings, 
             checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
         )
         codec = EncodecCodec("encodec_24khz", settings, CPU)
@@ -298,7 +299,7 @@ def test_requantising_in_pieces_changes_nothing(weights):
 
 
 def test_a_bandwidth_that_the_model_does_not_have_is_refused(weights):
-    settings = EncodecSettings(checkpoint=str(weights["encodec_48khz"]), requantise=1.5)
+    settings = settings_of(EncodecSettings, checkpoint=str(weights["encodec_48khz"]), requantise=1.5)
     with pytest.raises(CodecError, match="requantise is 1.5; encodec_48khz has 3, 6, 12, 24 kbit/s"):
         EncodecCodec("encodec_48khz", settings, CPU)
 
@@ -313,7 +314,7 @@ def test_another_number_of_channels_is_refused(codecs, name, channels):
 
 def test_building_leaves_the_global_random_state_alone(weights):
     state = torch.get_rng_state()
-    EncodecCodec("encodec_24khz", EncodecSettings(checkpoint=str(weights["encodec_24khz"])), CPU)
+    EncodecCodec("encodec_24khz", settings_of(EncodecSettings, checkpoint=str(weights["encodec_24khz"])), CPU)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -399,7 +400,7 @@ class Bomb:
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CodecError, match="nowhere.th is missing"):
-        EncodecCodec("encodec_24khz", EncodecSettings(checkpoint=str(tmp_path / "nowhere.th")), CPU)
+        EncodecCodec("encodec_24khz", settings_of(EncodecSettings, checkpoint=str(tmp_path / "nowhere.th")), CPU)
 
 
 def test_weights_are_downloaded_once_and_checked(server, weights, monkeypatch, tmp_path_factory):
@@ -424,7 +425,7 @@ def test_a_codec_without_a_checkpoint_downloads_into_the_users_cache(server, wei
     file = f"encodec_24khz-{hashlib.sha256(content).hexdigest()[:8]}.th"
     monkeypatch.setitem(encodec.WEIGHTS, "encodec_24khz", file)
     (folder / file).write_bytes(content)
-    codec = EncodecCodec("encodec_24khz", EncodecSettings(), CPU, weights_url=url)
+    codec = EncodecCodec("encodec_24khz", settings_of(EncodecSettings), CPU, weights_url=url)
     assert codec.latent_channels == 128
     assert [p.name for p in cache.rglob("*.th")] == [file]
 

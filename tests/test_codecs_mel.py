@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise import codecs
 from counterpoise.codecs import mel
 from counterpoise.metrics import signal
@@ -16,7 +17,7 @@ RATE = 16000
 
 @pytest.fixture(scope="module")
 def codec():
-    return build(CodecSettings(name="mel"), CPU)
+    return build(settings_of(CodecSettings, name="mel"), CPU)
 
 
 def sounds(seconds: float = 1.0) -> torch.Tensor:
@@ -44,7 +45,7 @@ def test_every_length_gives_one_frame_a_hop_and_whole_hops_back(codec, samples):
 
 @pytest.mark.parametrize("hop", [133, 200])
 def test_an_odd_or_a_long_hop_keeps_the_lengths(hop):
-    codec = MelCodec(MelSettings(hop=hop), CPU)
+    codec = MelCodec(settings_of(MelSettings, hop=hop), CPU)
     latents = codec.encode(sounds()[:, :, :1000])
     assert latents.shape[2] == math.ceil(1000 / hop)
     assert codec.decode(latents).shape[2] == latents.shape[2] * hop
@@ -77,17 +78,17 @@ def test_more_griffin_lim_steps_bring_the_spectrum_nearer():
     wave = sounds()[:1]
     distances = []
     for steps in (1, 32):
-        codec = MelCodec(MelSettings(griffin_lim_steps=steps), CPU)
+        codec = MelCodec(settings_of(MelSettings, griffin_lim_steps=steps), CPU)
         again = codec.encode(codec.decode(codec.encode(wave)))
         distances.append((again.exp() - codec.encode(wave).exp()).norm())
     assert distances[1] < 0.7 * distances[0]
 
 
 def test_more_nnls_steps_bring_the_mel_spectrum_nearer():
-    mel = MelCodec(MelSettings(), CPU).encode(sounds()).exp() - FLOOR
+    mel = MelCodec(settings_of(MelSettings), CPU).encode(sounds()).exp() - FLOOR
     errors = []
     for steps in (1, 30):
-        codec = MelCodec(MelSettings(nnls_steps=steps), CPU)
+        codec = MelCodec(settings_of(MelSettings, nnls_steps=steps), CPU)
         magnitudes = codec._undo_mel(mel[1])
         assert (magnitudes >= 0).all()
         errors.append((codec._filters @ magnitudes - mel[1]).norm() / mel[1].norm())
@@ -137,4 +138,4 @@ def test_latents_of_another_codec_are_refused(codec):
 )
 def test_settings_that_contradict_each_other_are_refused(change, message):
     with pytest.raises(CodecError, match=message):
-        MelCodec(MelSettings(**change), CPU)
+        MelCodec(settings_of(MelSettings, **change), CPU)

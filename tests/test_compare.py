@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from settings import settings_of
 from counterpoise.compare import command as compare
 from counterpoise.compare import configurations as c
 from counterpoise.compare import experiments, pictures, scores
@@ -325,7 +326,7 @@ def predicted(fold: int, skill: dict[str, float] = SKILL) -> pd.DataFrame:
 def test_intervals_and_verdicts_come_from_all_folds_and_are_corrected_for_the_whole_table(monkeypatch):
     tables = {"a": predicted(1), "b": predicted(2), "c": predicted(1, {"none": 0.5, "diffusion": 0.5})}
     monkeypatch.setattr(experiments, "table", lambda of, path: tables[of.name])
-    settings = Evaluation(resamples=200)
+    settings = settings_of(Evaluation, resamples=200)
     both = scores.resample(Configuration({}, {1: run("a"), 2: run("b", 2)}, []), ["whine"], settings)
     single = scores.resample(Configuration({}, {1: run("a")}, []), ["whine"], settings)
     width = [np.diff(found.interval("cnn", "none", "rare_recall"))[0] for found in (both, single)]
@@ -343,7 +344,7 @@ def test_intervals_and_verdicts_come_from_all_folds_and_are_corrected_for_the_wh
 def test_predictions_of_an_older_version_are_named(monkeypatch):
     monkeypatch.setattr(experiments, "table", lambda of, path: predicted(1).drop(columns="source_id"))
     with pytest.raises(ExperimentsError, match="of old is of an older version, without source_id"):
-        scores.resample(Configuration({}, {1: run("old")}, []), ["whine"], Evaluation(resamples=100))
+        scores.resample(Configuration({}, {1: run("old")}, []), ["whine"], settings_of(Evaluation, resamples=100))
 
 
 def test_what_the_lock_knows_of_classes_that_are_gone_does_not_count():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.datasets import dogs
 from counterpoise.datasets.settings import Data
@@ -14,7 +15,7 @@ RARE = ("eat", "drink", "sneeze")
 
 
 def make(raw, slugs=tuple(ALL), scale=0.01, seed=0):
-    data = Data(dataset="dogs", path="unused", scale=scale, seed=seed)
+    data = settings_of(Data, dataset="dogs", path="unused", scale=scale, seed=seed)
     return dogs.collect(data, {slug: ALL[slug] for slug in slugs}, raw)[0]
 
 
@@ -28,7 +29,7 @@ def small(tmp_path_factory):
 
 
 def test_the_catalogue_has_its_columns_and_nothing_is_rejected(tmp_path):
-    data = Data(dataset="dogs", path="unused", scale=0.01)
+    data = settings_of(Data, dataset="dogs", path="unused", scale=0.01)
     clips, rejected = dogs.collect(data, {"drink": "Drinking"}, tmp_path)
     assert clips.dtypes.astype(str).to_dict() == tables.CLIPS
     assert list(rejected.columns) == list(tables.REJECTED)
@@ -120,7 +121,7 @@ def test_every_sound_is_finite_and_lively_whatever_the_animal(label):
 
 
 def test_an_unknown_class_is_an_error_that_names_the_six(tmp_path):
-    data = Data(dataset="dogs", path="unused")
+    data = settings_of(Data, dataset="dogs", path="unused")
     with pytest.raises(dogs.DogsError, match="'meow'.*bark, howl, pant, eat, drink, sneeze"):
         dogs.collect(data, {"bark": "Bark", "meow": "Meow"}, tmp_path)
     assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import pandas as pd
 import pooch
 import pytest
 
+from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.datasets import esc50
 from counterpoise.datasets.esc50 import COLLECTION, listing
@@ -19,7 +20,7 @@ RAW = Path("unused")
 
 
 def data(path, **values):
-    return Data(dataset="esc50", path=str(path), **values)
+    return settings_of(Data, dataset="esc50", path=str(path), **values)
 
 
 def lay_out(root):

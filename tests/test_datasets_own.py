@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.datasets import own
 from counterpoise.datasets.own import OwnError, find_classes, listing
@@ -40,7 +41,7 @@ def lay_out(root, *files):
 
 
 def data(root, **values):
-    return Data(dataset="own", path=str(root), **values)
+    return settings_of(Data, dataset="own", path=str(root), **values)
 
 
 def listed(root, classes=None, **values):

@@ -7,6 +7,7 @@ import pandas as pd
 import pooch
 import pytest
 
+from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.datasets import urbansound8k
 from counterpoise.datasets.published import PublishedError
@@ -18,7 +19,7 @@ RAW = Path("unused")
 
 
 def data(path, **values):
-    return Data(dataset="urbansound8k", path=str(path), **values)
+    return settings_of(Data, dataset="urbansound8k", path=str(path), **values)
 
 
 def lay_out(root):

@@ -4,12 +4,13 @@ import pandas as pd
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
 from counterpoise.diffusion.settings import Diffusion
 
-SETTINGS = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
+SETTINGS = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
 
 
 def same(one, other):

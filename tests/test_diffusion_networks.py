@@ -7,12 +7,13 @@ import torch
 from diffusers import UNet1DModel, UNet2DModel
 from torch import nn
 
+from settings import settings_of
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.settings import Diffusion
 
 
 def settings(**change):
-    return Diffusion(**{"steps": 1, "batch_size": 1, "crop_frames": 8, "widths": [8, 16]} | change)
+    return settings_of(Diffusion, **{"steps": 1, "batch_size": 1, "crop_frames": 8, "widths": [8, 16]} | change)
 
 
 def picture(**change):

@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from settings import settings_of
 from counterpoise.diffusion import edm, networks, sampling
 from counterpoise.codecs.latents import Normaliser, reflect
 from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion.settings import Diffusion
 from counterpoise.generation.settings import Generate
 
-CPU, RUNTIME = torch.device("cpu"), Runtime(device="cpu", threads=1, precision="fp32")
+CPU, RUNTIME = torch.device("cpu"), settings_of(Runtime, device="cpu", threads=1, precision="fp32")
 BANDS = 16
 
 
@@ -33,7 +34,7 @@ class Gaussian(nn.Module):
 @pytest.fixture
 def unet():
     """A network that has learned nothing, but computes like one that has."""
-    settings = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     return networks.build(settings, BANDS, True, 0).eval()
 
 
@@ -59,7 +60,7 @@ def schedule():
 
 
 def vary(network, normaliser, schedule, sources, seeds, **change):
-    params = Generate(**{"strength": schedule.config.sigma_max, "steps": 5} | change)
+    params = settings_of(Generate, **{"strength": schedule.config.sigma_max, "steps": 5} | change)
     return sampling.vary(network, normaliser, schedule, sources, seeds, params, RUNTIME, CPU)
 
 
@@ -149,16 +150,16 @@ def test_clips_of_different_strengths_share_no_batch():
 
 
 def test_from_noise_the_strength_does_not_count():
-    assert sampling.start_sigma(Generate(strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
+    assert sampling.start_sigma(settings_of(Generate, strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
 
 
 def test_of_a_range_every_clip_draws_its_strength():
-    drawn = [sampling.start_sigma(Generate(strength=[0.5, 4.0]), seed) for seed in range(400)]
+    drawn = [sampling.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
     levels = sorted(set(drawn))
     assert len(levels) == sampling.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
     assert min(drawn.count(level) for level in levels) > 25
-    assert drawn == [sampling.start_sigma(Generate(strength=[0.5, 4.0]), seed) for seed in range(400)]
-    assert {sampling.start_sigma(Generate(strength=2.0), seed) for seed in range(9)} == {2.0}
+    assert drawn == [sampling.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
+    assert {sampling.start_sigma(settings_of(Generate, strength=2.0), seed) for seed in range(9)} == {2.0}
 
 
 def test_a_blend_lies_between_its_parents_and_is_as_long_as_the_first():

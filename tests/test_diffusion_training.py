@@ -6,13 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.diffusion import networks, training
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
 from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion.settings import Diffusion
 
-CPU, RUNTIME = torch.device("cpu"), Runtime(device="cpu", threads=1, precision="fp32")
+CPU, RUNTIME = torch.device("cpu"), settings_of(Runtime, device="cpu", threads=1, precision="fp32")
 FRAMES = [40, 12, 64, 48]  # one clip is shorter than a crop
 
 
@@ -41,7 +42,7 @@ def packed(tmp_path):
 def settings(**change):
     values = {"steps": 40, "batch_size": 4, "crop_frames": 16, "widths": [8, 16], "learning_rate": 5e-3,
               "warmup_steps": 5, "ema_decay": 0.9, "checkpoint_every": 10}  # fmt: skip
-    return Diffusion(**values | change)
+    return settings_of(Diffusion, **values | change)
 
 
 def train(packed, folder, rows=range(4), picture=True, report=lambda step, loss: None, **change):
@@ -171,7 +172,7 @@ def test_the_loss_that_is_returned_is_that_of_the_end(packed, tmp_path):
 
 def rehearsed(packed, folder, scores, kill_at=None, **change):
     """Train with rehearsals every ten steps that score as told; the network, what training says, weights heard."""
-    params, pool, heard = settings(check_every=10, **change), Pool([(packed, range(4))]), {}
+    params, pool, heard = settings(validate_every=10, **change), Pool([(packed, range(4))]), {}
     network = networks.build(params, 16, True, 0)
 
     def rehearse(step, early):

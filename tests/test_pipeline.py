@@ -124,6 +124,99 @@ def test_a_leak_stops_the_run_and_names_the_clips(repo):
     assert test_clip in output and "Traceback" not in output
 
 
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"aug": {"factor": -1}}, "aug.factor"),
+        ({"classifier": {"stepz": 3}}, "classifier.stepz: unknown key"),
+        ({"judge": {"steps": 3}}, "judge: is now called class_filter"),
+        ({"data": {"min_recordings": 99}}, "at least 99"),
+        ({"data": {"limit": {"cat": 3}}}, "'cat'"),
+    ],
+)
+def test_a_mistake_in_params_is_told_without_a_traceback_and_finished_work_is_kept(repo, sections, told):
+    change(repo, sections)
+    output = sh("dvc", "repro", at=repo, fails=True)
+    assert told in output and "Traceback" not in output
+    assert list((repo / "models/diffusion").glob("sneeze"))
+
+
+def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
+    model = repo / "models/diffusion/sneeze/unet/diffusion_pytorch_model.safetensors"
+    expected = model.read_bytes()
+    killing = (
+        "import os, runpy, sys; sys.argv = ['train_diffusion', 'sneeze'];"
+        "from counterpoise.core.checkpoint import Checkpoint; save = Checkpoint.save;"
+        "Checkpoint.save = lambda self, state: (save(self, state), os._exit(9));"
+        "runpy.run_module('stages.train_diffusion', run_name='__main__', alter_sys=True)"
+    )
+    shutil.rmtree(repo / "models/diffusion/sneeze")
+    shutil.rmtree(repo / "plots/diffusion/sneeze")
+    sh(sys.executable, "-c", killing, at=repo, fails=True)
+    assert not model.exists()
+    output = sh(sys.executable, "-m", "stages.train_diffusion", "sneeze", at=repo)
+    assert "2/4" in output  # it went on from the checkpoint at step 2
+    assert model.read_bytes() == expected
+    assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
+
+
+def test_a_folder_of_ones_own_is_catalogued_and_a_change_in_it_is_seen(repo):
+    rng = np.random.default_rng(0)
+    for label in ("dog drinking", "Großer Hund"):
+        (repo / "data/own" / label).mkdir(parents=True)
+        for number in range(6):
+            path = repo / "data/own" / label / f"-{number} $(touch pwned) 'x'.wav"
+            soundfile.write(path, 0.1 * rng.standard_normal(8000), 8000)
+    (repo / "data/own/dog drinking/broken.wav").write_text("no sound")
+    sh(sys.executable, "-m", "counterpoise", "use", "own", at=repo)
+    sh("dvc", "repro", "download", at=repo)
+    clips = pd.read_csv(repo / "data/clips.csv")
+    assert clips.label.value_counts().to_dict() == {"dog_drinking": 6, "grosser_hund": 6}
+    assert clips.fold.between(1, 5).all() and clips.source_id.nunique() == 12
+    assert "broken.wav" in (repo / "data/rejected.csv").read_text()
+    assert not list(repo.rglob("pwned"))
+    assert not ran(sh("dvc", "repro", "download", at=repo))
+    soundfile.write(repo / "data/own/dog drinking/new.wav", 0.1 * rng.standard_normal(8000), 8000)
+    assert ran(sh("dvc", "repro", "download", at=repo)) == {"download"}
+    assert len(pd.read_csv(repo / "data/clips.csv")) == 13
+
+
+def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo):
+    change(repo, {"diffusion": {"init": "shared", "base_steps": 3}})
+    change(repo, {"generate": {"start": "cross", "strength": [0.5, 2.0], "solver": "dpmpp_2m"}})
+    stages = ran(sh("dvc", "repro", "group_split", at=repo))
+    assert {"train_base", "train_diffusion@bark", "generate@sneeze"} <= stages
+    lineage = pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv")
+    label = pd.read_csv(repo / "data/clips.csv").set_index("clip_id").label
+    assert len(lineage) and not (label[lineage.root_clip_id] == "sneeze").any() and lineage.strength.nunique() > 1
+    training = pd.read_csv(repo / "data/splits/train_diffusion.csv")
+    assert set(lineage.clip_id) <= set(training.clip_id[training.label == "sneeze"])
+    seen = [json.loads((repo / f"models/diffusion/{label}/seen.json").read_text())["clip_ids"] for label in CLASSES]
+    assert set(seen[0]) == set(seen[1]) > set(training.clip_id[~training.synthetic & (training.label == "bark")])
+
+    change(repo, {"diffusion": {"mode": "conditional"}, "generate": {"start": "blend"}})
+    sh("dvc", "repro", "group_split", at=repo)
+    unets = [repo / f"models/diffusion/{label}/unet/diffusion_pytorch_model.safetensors" for label in CLASSES]
+    first, *others = [load_file(unet)["conv_in.weight"] for unet in unets]
+    assert all(torch.equal(other, first) for other in others)  # one network for all
+    assert pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").other_clip_id.notna().all()
+
+
+def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(repo, tmp_path):
+    source = random_yamnet.write(tmp_path / "yamnet.safetensors")
+    change(repo, {"models": ["yamnet"], "yamnet": {"source": str(source)}, "generate": {"keep": "best"}})
+    change(repo, {"classifier": {"init": "audioset", "body": "frozen"}, "class_filter": {"embedding": "audioset"}})
+    output = sh("dvc", "repro", "train_class_filter", "train_classifier@none-yamnet", at=repo)
+    assert {"pretrained", "train_class_filter", "train_classifier@none-yamnet"} <= ran(output)
+    assert json.loads((repo / "models/class_filter/class_filter.json").read_text())["embedding"] == "AudioSet YAMNet"
+    body = [load_file(repo / f"models/classifier/none-yamnet/seed{seed}/model.safetensors") for seed in (0, 1)]
+    published = load_file(source)
+    for name, tensor in published.items():
+        if not name.startswith("head."):
+            assert torch.equal(body[0][name], tensor) and torch.equal(body[1][name], tensor)
+    assert not torch.equal(body[0]["head.weight"], body[1]["head.weight"])
+
+
 def test_a_missing_collection_is_named(repo):
     change(repo, {"data": {"dataset": "urbansound8k", "path": "nowhere/UrbanSound8K"}})
     assert "nowhere/UrbanSound8K" in sh("dvc", "repro", at=repo, fails=True)

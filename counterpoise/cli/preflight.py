@@ -1,4 +1,4 @@
-"""What would stop DVC before the pipeline can speak: `python -m counterpoise.preflight` names it, with what to do.
+"""What would stop DVC before the pipeline can speak: `counterpoise check` names it, with what to do.
 
 DVC reads all of data.path before the first stage runs. A mistake in params.yaml, a link that leads nowhere or a file
 that may not be read ends it with a bare system error, and a pipe or a device lets it wait for ever. What is named here
@@ -7,16 +7,21 @@ was tried with DVC 3.67. Like DVC, the check follows links to files, but does no
 
 import os
 import stat
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from counterpoise.cli import params
+from counterpoise.cli.params import Params
+from counterpoise.core import CounterpoiseError
 from counterpoise.core import settings
 from counterpoise.core.naming import printable
 
 SHOWN = 10  # obstacles that a message names
 SKIPPED = {".git", ".hg", ".dvc"}  # DVC passes these over
 KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+class PreflightError(CounterpoiseError):
+    """DVC would stop before the first stage; the message says why."""
 
 
 def obstacles(path: str) -> list[tuple[str, str]]:
@@ -71,22 +76,21 @@ def _is_utf8(name: str) -> bool:
     return True
 
 
-def main() -> None:
-    """Exit with a message if `dvc repro` would fail on params.yaml or data.path."""
-    try:
-        path = params.load().data.path
-    except settings.SettingsError as error:
-        sys.exit(str(error))
+def check(file: Path) -> None:
+    """Stop where `dvc repro` would fail on params.yaml or on data.path.
+
+    Raises:
+        SettingsError: params.yaml holds a value that cannot be used.
+        PreflightError: data.path is missing, or DVC cannot read all of it.
+    """
+    path = Params.read(file).data.path
     if not os.path.lexists(path):
-        sys.exit(
-            f"params.yaml: data.path is {path}, which does not exist. Set it to the folder that holds your sounds "
+        raise PreflightError(
+            f"{file}: data.path is {path}, which does not exist. Set it to the folder that holds your sounds "
             f"(for urbansound8k the one with audio/ and metadata/), then run `make run` again."
         )
     if found := obstacles(path):
         lines = [f"  {printable(where)}: {problem}" for where, problem in found[:SHOWN]]
         more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        sys.exit("\n".join([f"DVC cannot read all of data.path {path}:", *lines, *more, "Then run `make run` again."]))
-
-
-if __name__ == "__main__":
-    main()
+        first = f"DVC cannot read all of data.path {path}:"
+        raise PreflightError("\n".join([first, *lines, *more, "Then run `make run` again."]))

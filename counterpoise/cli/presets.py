@@ -1,45 +1,34 @@
-"""`python -m counterpoise.presets NAME [--path FOLDER]`: make params.yaml fit a collection of sounds.
+"""`counterpoise use NAME`: make params.yaml fit a collection of sounds.
 
 A preset is a YAML file that holds the sections and keys of params.yaml which differ for a collection. Another preset is
 one more file beside the others.
 """
 
-import argparse
+import io
 import os
+import re
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import CommentMark, YAMLError
-from ruamel.yaml.representer import RoundTripRepresenter
-from ruamel.yaml.tokens import CommentToken
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, Node
 
-from counterpoise.cli import params
-from counterpoise.core import CounterpoiseError, settings
+from counterpoise.cli.params import Params
+from counterpoise.core import CounterpoiseError
+from counterpoise.core.settings import SettingsError
 from counterpoise.datasets import own
-
-
-LISTS = ("arms", "models")  # the sections of params.yaml that have no keys
 
 
 class PresetError(CounterpoiseError):
     """No such preset, or one that does not fit; params.yaml is as it was."""
 
 
-class _Representer(RoundTripRepresenter):
-    """Writes null as `null`, where ruamel would write nothing."""
-
-
-_Representer.add_representer(type(None), lambda self, _: self.represent_scalar("tag:yaml.org,2002:null", "null"))
-
-
 def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[str]:
-    """Write a preset's values into params.yaml. Everything else in it stays, comments too.
+    """Write a preset's values into params.yaml. Everything else in it stays to the letter, comments too.
 
     Values are replaced key by key, `classes` as a whole; with `dataset: own` they are those of the sounds that are
     there. If params.yaml is of the preset's data set already, its `data` section stays as the user made it, so that
@@ -52,46 +41,40 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         path: `data.path`; None takes the preset's.
 
     Returns:
-        What changed, a line each, in the order of params.yaml.
+        What changed, and what to do next, a line each.
 
     Raises:
         PresetError: no such preset, or its values are not valid.
-        settings.SettingsError: params.yaml was not valid before.
+        SettingsError: params.yaml was not valid before.
         own.OwnError: the user's folder holds no classes.
     """
     preset = _read(name, folder)
-    params.load(file)
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    yaml.Representer = _Representer
-    document = yaml.load(file.read_text(encoding="utf-8"))
-    before = dict(_flat(document))
-
+    before = Params.read(file)
+    text = file.read_text(encoding="utf-8")
     classes = preset.pop("classes", None)
-    dataset = preset.get("data", {}).get("dataset")
-    if document["data"]["dataset"] == dataset:
-        del preset["data"]
-    _update(document, preset)
+    data = preset.setdefault("data", {})
+    dataset = data.get("dataset")
+    if dataset == before.data.dataset:
+        data.clear()
     if path is not None:
-        in_place = {"download": False} if "download" in document["data"] else {}
-        _update(document["data"], {"path": Path(path).expanduser().as_posix()} | in_place)
-
+        data |= {"path": Path(path).expanduser().as_posix(), "download": False}
     partial = file.resolve().with_name(f"{file.name}.partial")
     try:
+        for keys, value in _leaves({section: values for section, values in preset.items() if values != {}}):
+            text = _replaced(text, keys, value)
         if dataset == "own":
-            checked = _write(yaml, document, partial, name)
-            classes = {slug: {"name": label} for slug, label in own.find_classes(checked.data).items()}
+            found = own.find_classes(_checked(text, partial, name).data)
+            classes = {slug: {"name": label} for slug, label in found.items()}
         if classes is not None:
-            _set_classes(document, classes)
-        _write(yaml, document, partial, name)
+            text = _with_classes(text, classes)
+            for keys, by_class in ((("data", "limit"), before.data.limit), (("aug", "per_class"), before.aug.per_class)):
+                text = _replaced(text, keys, {slug: one for slug, one in by_class.items() if slug in classes})
+        after = _checked(text, partial, name)
         shutil.copymode(file, partial)
         os.replace(partial, file.resolve())
     finally:
         partial.unlink(missing_ok=True)
-    after = dict(_flat(document))
-    keys = [key for key in dict.fromkeys([*before, *after]) if before.get(key) != after.get(key)]
-    return [f"{key}: {before.get(key, '(not set)')} → {after.get(key, '(not set)')}" for key in keys]
+    return _told(name, file, before, after)
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:
@@ -103,128 +86,85 @@ def _read(name: str, folder: Path) -> dict[str, dict]:
         preset = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise PresetError(f"{file} is not valid YAML: {error}") from None
-    sections = preset if isinstance(preset, dict) else {"": preset}
-    classes = sections.get("classes") or {}
-    mappings = [*(values for name, values in sections.items() if name not in LISTS), classes]
-    mappings += classes.values() if isinstance(classes, dict) else []
-    if not all(isinstance(values, dict) for values in mappings):
+    if not isinstance(preset, dict):
         raise PresetError(f"{file} must hold sections of params.yaml, each with the keys that differ.")
     return preset
 
 
-def _write(yaml: YAML, document: CommentedMap, partial: Path, name: str) -> params.Params:
-    with open(partial, "w", encoding="utf-8") as stream:
-        yaml.dump(document, stream)
+def _leaves(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value with its keys; an empty mapping is a value."""
+    if isinstance(values, Mapping) and (values or not above):
+        for key, value in values.items():
+            yield from _leaves(value, (*above, key))
+    else:
+        yield above, values
+
+
+def _checked(text: str, partial: Path, name: str) -> Params:
+    partial.write_text(text, encoding="utf-8")
     try:
-        return params.load(partial)
-    except settings.SettingsError as error:
+        return Params.read(partial)
+    except SettingsError as error:
         raise PresetError(f"The preset {name} does not fit, and nothing was changed: {error}") from None
 
 
-def _update(section: CommentedMap, values: Mapping[str, Any]) -> None:
-    columns = Counter(token.start_mark.column for token in (_comment(section, key) for key in section) if token)
-    for key, value in values.items():
-        if isinstance(value, Mapping) and isinstance(section.get(key), Mapping):
-            _update(section[key], value)
-        elif key not in section:
-            section.insert(max(0, len(section) - 1), key, _in_line(value))  # the blank line stays behind the last one
-        elif section[key] != value:
-            section[key] = _in_line(value)
-            if token := _comment(section, key):  # a long value pushes its comment aside, a short one takes it back
-                token.start_mark = CommentMark(columns.most_common(1)[0][0])
+def _child(node: Node, key: str) -> tuple[Node, Node]:
+    for found, value in node.value if isinstance(node, MappingNode) else ():
+        if found.value == key:
+            return found, value
+    raise PresetError(f"The preset does not fit, and nothing was changed: params.yaml has no key {key!r}.")
 
 
-def _set_classes(document: CommentedMap, classes: Mapping[str, Mapping]) -> None:
-    """Other classes; what follows the last of them, up to the next section, stays behind the last of the new ones."""
-    old = document["classes"]
-    end = _cut_end(*_innermost(document, "classes"))
-    new = CommentedMap()
-    new.ca.comment = old.ca.comment
-    for slug, info in classes.items():
-        new[slug] = _in_line(info) if slug not in old else old[slug]
-        if slug in old:
-            _update(new[slug], info)
-            if slug in old.ca.items:
-                new.ca.items[slug] = old.ca.items[slug]
-    document["classes"] = new
-    if end:
-        section, key = _innermost(document, "classes")
-        if token := _comment(section, key):
-            token.value += end
-        else:
-            section.ca.items[key] = [None, None, CommentToken(f"\n{end}", CommentMark(0)), None]
-    for by_class in (document["data"].get("limit"), document["aug"].get("per_class")):
-        for slug in [slug for slug in by_class or () if slug not in classes]:
-            del by_class[slug]
+def _replaced(text: str, keys: tuple[str, ...], value: Any) -> str:
+    """The text with another value at these keys. The comment behind it goes to the column of the file's comments."""
+    node = YAML().compose(text)
+    for key in keys:
+        _, node = _child(node, key)
+    start, end = node.start_mark.index, node.end_mark.index
+    if YAML(typ="safe").load(text[start:end]) == value:
+        return text
+    stop = text.find("\n", end)
+    line, comment = text[text.rfind("\n", 0, start) + 1 : start] + _inline(value), text[end:stop].strip()
+    if comment:
+        columns = Counter(found.end() - 1 for found in re.finditer(r"(?m)^ +\w+:.*? +#", text))
+        columns = Counter(column - text.rfind("\n", 0, column) - 1 for column in columns.elements())
+        line = f"{line}  ".ljust(columns.most_common(1)[0][0]) + comment
+    return text[: text.rfind("\n", 0, start) + 1] + line + text[stop:]
 
 
-def _innermost(section: CommentedMap, key: str) -> tuple[CommentedMap, str]:
-    """Where the last value below a key stands: ruamel hangs what follows a section there."""
-    while isinstance(section[key], CommentedMap) and section[key] and not section[key].fa.flow_style():
-        section = section[key]
-        key = list(section)[-1]
-    return section, key
+def _with_classes(text: str, classes: Mapping[str, Mapping]) -> str:
+    """The text with other classes; those that stay keep their lines."""
+    _, block = _child(YAML().compose(text), "classes")
+    lines = {}
+    for key, value in block.value:
+        stop = text.find("\n", value.end_mark.index)
+        if YAML(typ="safe").load(text[value.start_mark.index : value.end_mark.index]) == classes.get(key.value):
+            lines[key.value] = text[key.start_mark.index : stop]
+    new = [lines.get(slug, f"{slug}: {_inline(info)}") for slug, info in classes.items()]
+    return text[: block.start_mark.index] + "\n  ".join(new) + text[stop:]
 
 
-def _cut_end(section: CommentedMap, key: str) -> str:
-    """Take the lines below a value from the comment behind it."""
-    token = _comment(section, key)
-    if not token:
-        return ""
-    behind, _, below = token.value.partition("\n")
-    if behind:
-        token.value = f"{behind}\n"
-    else:
-        del section.ca.items[key]
-    return below
+def _inline(value: Any) -> str:
+    """A value in params.yaml's style: {a: 1}, [1, 2], null."""
+    yaml, stream = YAML(typ="safe", pure=True), io.StringIO()
+    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10_000, False
+    yaml.allow_unicode = True
+    yaml.dump({"k": value}, stream)
+    return stream.getvalue().strip().removeprefix("{k: ").removesuffix("}")
 
 
-def _comment(section: CommentedMap, key: str) -> CommentToken | None:
-    """The comment behind a value, with the lines below it."""
-    return section.ca.items.get(key, [None, None, None])[2]
+def _told(name: str, file: Path, before: Params, after: Params) -> list[str]:
+    old, new = (dict(_flat(one.model_dump())) for one in (before, after))
+    changes = [f"  {key}: {old.get(key, '(not set)')} → {new[key]}" for key in new if old.get(key) != new[key]]
+    lines = [f"{file} is now set to {name}:", *(changes or ["  nothing changed"])]
+    if not Path(after.data.path).exists():
+        lines += ["", f"There is no {after.data.path} yet. Put the collection there, or say where it is:"]
+        lines += [f"  make use PRESET={name} DATA=/where/it/is"]
+    return [*lines, "", "Next: make run"]
 
 
-def _in_line(value: Any) -> Any:
-    """Lists and mappings in params.yaml's style, {a: 1} and [1, 2]."""
-    if isinstance(value, Mapping):
-        value = CommentedMap(value)
-    elif isinstance(value, list):
-        value = CommentedSeq(value)
-    else:
-        return value
-    value.fa.set_flow_style()
-    return value
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Every value by its dotted key, as text; the classes as one value."""
-    for key, value in values.items():
-        if above + key == "classes":
-            yield key, ", ".join(value)
-        elif isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", "null" if value is None else str(value)
-
-
-def main() -> None:
-    """Use the preset that the command line names, and say what to do next."""
-    file, folder = Path("params.yaml"), Path("presets")
-    parser = argparse.ArgumentParser(prog="python -m counterpoise.presets", description=__doc__.partition("\n")[0])
-    parser.add_argument("name", nargs="?", default="", help=f"one of {folder}/*.yaml")
-    parser.add_argument("--path", help="the folder that holds the collection")
-    given = parser.parse_args()
-    try:
-        changes = use(given.name, file, folder, given.path or None)
-        data = params.load(file).data
-    except CounterpoiseError as error:
-        sys.exit(str(error))
-    print(f"{file} is now set to {given.name}:", *(changes or ["nothing changed"]), sep="\n  ")
-    if not Path(data.path).exists():
-        print(f"\nThere is no {data.path} yet. Put the collection there, or say where it is:")
-        print(f"  make use PRESET={given.name} DATA=/where/it/is")
-    print("\nNext: make run")
-
-
-if __name__ == "__main__":
-    main()
+    yield "classes", ", ".join(values["classes"])
+    for keys, value in _leaves({key: value for key, value in values.items() if key != "classes"}):
+        yield ".".join(keys), "null" if value is None else str(value)

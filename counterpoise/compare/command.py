@@ -1,9 +1,8 @@
-"""Runs of the pipeline in one table and picture: `python -m counterpoise.compare [--x aug.factor] [--metric macro_f1]`.
+"""Runs of the pipeline in one table and picture: `counterpoise compare [--x aug.factor] [--metric macro_f1]`.
 
 It reads the workspace, the last commits and their experiments; it writes compare.csv, verdicts.csv and a PNG.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -26,9 +25,9 @@ from counterpoise.compare.configurations import (
     unusual,
 )
 from counterpoise.compare.experiments import ExperimentsError
-from counterpoise.compare.scores import generated, measures, metric_name, rare_classes, resample, score, verdicts
+from counterpoise.compare.scores import generated, measures, rare_classes, resample, score, verdicts
 from counterpoise.compare.tables import numbered, score_table, verdict_table
-from counterpoise.evaluation.scores import METRICS
+from counterpoise.evaluation import metrics
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.evaluation.bootstrap import StatisticsError
 
@@ -76,7 +75,7 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
     console.print(score_table(scored, configurations))
     if len(judged):
         level = f"{100 * settings.level:g} % intervals that hold for all rows at once"
-        console.print(f"\n[bold]differences of {metric_name(metric)}, {level}[/]", highlight=False)
+        console.print(f"\n[bold]differences of {metrics.title(metric)}, {level}[/]", highlight=False)
         console.print(verdict_table(judged, configurations))
     console.print()
     for line in [*_about(configurations), *(f"Rare: {', '.join(own)}" for own in rare.values() if own)]:
@@ -119,7 +118,7 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
         example = "" if keys else "`dvc exp run --queue -S aug.factor=0,1,2,4`, then `dvc exp run --run-all`"
         raise CompareError(f"--x {x}: this parameter is the same in all runs, or does not exist; {differ}{example}")
     labels = dict.fromkeys(label for one in configurations for label in one.labels)
-    known = [m for m in METRICS if rare or m != "rare_recall"] + [f"recall/{label}" for label in labels]
+    known = metrics.known(rare) + [f"recall/{label}" for label in labels]
     if metric in known:
         return
     if not any(generated(one, metric) for one in configurations):
@@ -130,7 +129,7 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
 
 
 def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list[Configuration], path: Path) -> None:
-    title = metric_name(metric)
+    title = metrics.title(metric)
     own = scores[scores.metric == metric].rename(columns={"arm": "series"})
     if x is None:
         names = {i: name(one, configurations).replace(", ", "\n") for i, one in enumerate(configurations, 1)}
@@ -168,23 +167,3 @@ def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], r
         ]
     )
     return about.merge(frame, on="configuration")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m counterpoise.compare", description="Compare runs of the pipeline.")
-    parser.add_argument("-n", "--num", type=int, default=1, help="commits, each with its experiments (default: 1)")
-    parser.add_argument("-a", "--all-branches", action="store_true", help="also the tips of all branches, with theirs")
-    parser.add_argument("--x", metavar="PARAM", help="draw the metric against this parameter, e.g. aug.factor")
-    parser.add_argument("--metric", help="of picture and verdicts (default: rare_recall); or, with --x, one of "
-                        "generated sounds: recognised, cosine, kad, near_copies …")  # fmt: skip
-    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"for tables and pictures (default: {FOLDER})")
-    given = parser.parse_args()
-    console = Console(width=None if sys.stdout.isatty() else WIDTH)
-    try:
-        compare(given.num, given.all_branches, given.x, given.metric, given.folder, console)
-    except CounterpoiseError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

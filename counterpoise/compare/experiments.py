@@ -17,17 +17,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError
-from counterpoise.cli.params import Params
 
 WORKSPACE = "workspace"
 # Columns of words: class names may well be numbers.
 WORDS = dict.fromkeys(("clip_id", "label", "predicted", "model", "arm", "source_id", "path"), "str")
 METRICS = ("seeds", "generated")  # files in metrics/; only the first must be there
+RENAMED = {  # parameters, or sections of them, that older runs have under other names
+    "judge": "class_filter",
+    "diffusion.altered": "diffusion.augmented",
+    "diffusion.check_every": "diffusion.validate_every",
+    "diffusion.check_clips": "diffusion.validation_samples",
+    "features.time_shift": "classifier.time_shift",
+    "features.mask_fraction": "classifier.mask_fraction",
+    "features.masks": "classifier.masks",
+}
 STATES = {  # of an experiment that did not finish, with what to do
     "failed": "failed: `dvc queue logs {name}` says why",
     "queued": "waits in the queue: `dvc exp run --run-all` or `dvc queue start` runs it",
@@ -45,7 +52,7 @@ class Experiment:
 
     name: str  # as `dvc exp show` has it
     rev: str  # a commit's id, or WORKSPACE
-    params: dict  # by dotted name, e.g. {"split.test_fold": 3}; of params.yaml, with defaults
+    params: dict  # by dotted name, e.g. {"split.test_fold": 3}; of params.yaml
     sources: str  # digest of the code and the sounds that the stages read
     hashes: dict[str, str]  # MD5 of what DVC's cache holds of it, by path
     metrics: dict[str, dict] = field(repr=False)  # `seeds`, and `generated` where sounds were generated
@@ -133,7 +140,7 @@ def _experiment(name: str, rev: str, data: dict, of_dvc: bool) -> Experiment:
     # Without paths: /sounds is `../sounds` of the workspace, and `sounds` of a commit.
     read = sorted(dep["hash"] or "" for path, dep in data["deps"].items() if not _is_made(path, data["outs"]))
     sources = hashlib.sha256(json.dumps(read).encode()).hexdigest()[:7]
-    return Experiment(name, rev, _flat(_with_defaults(params)), sources, hashes, metrics)
+    return Experiment(name, rev, _renamed(_flat(params)), sources, hashes, metrics)
 
 
 def _changed(params: dict, lock: bytes | None) -> list[str]:
@@ -157,20 +164,22 @@ def _changed(params: dict, lock: bytes | None) -> list[str]:
     return sorted(changed)
 
 
-def _with_defaults(params: dict) -> dict:
-    """A parameter that an older params.yaml lacks had its default; what does not parse is left as it is."""
-    try:
-        return Params.model_validate(params).model_dump()
-    except ValidationError:
-        return params
-
-
 def _flat(tree: dict, above: str = "") -> dict:
     """The leaves of nested dicts by their dotted names; an empty dict has none."""
     leaves = {}
     for key, value in tree.items():
         leaves |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return leaves
+
+
+def _renamed(leaves: dict) -> dict:
+    """Parameters of an older params.yaml by the names that they have now."""
+
+    def now(key: str) -> str:
+        old = next((old for old in RENAMED if key == old or key.startswith(f"{old}.")), None)
+        return key if old is None else RENAMED[old] + key.removeprefix(old)
+
+    return {now(key): value for key, value in leaves.items()}
 
 
 def _is_made(path: str, outs: Collection[str]) -> bool:

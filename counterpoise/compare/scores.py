@@ -14,9 +14,11 @@ import pandas as pd
 from counterpoise.compare import experiments
 from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import ExperimentsError
-from counterpoise.evaluation.scores import METRICS, PREDICTIONS
+from counterpoise.evaluation import metrics
+from counterpoise.evaluation.scores import PREDICTIONS
 from counterpoise.metrics.intervals import Evaluation
-from counterpoise.evaluation.bootstrap import BASELINE, Bootstrap, Difference, TITLES, bootstrap
+from counterpoise.arms.arm import BASELINE, is_cheap
+from counterpoise.evaluation.bootstrap import Bootstrap, Difference, bootstrap, comparisons
 
 ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
 
@@ -59,7 +61,7 @@ def score(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.Da
 def _values(result: dict, labels: list[str], rare: list[str]) -> dict[str, float]:
     """One run's metrics, with the recall of these rare classes rather than of its own."""
     recall = {label: result["per_class"][label]["recall"] for label in labels}
-    values = {metric: result[metric] for metric in METRICS if metric in result and metric != "rare_recall"}
+    values = {name: result[name] for name in metrics.known(rare=False) if name in result}
     if rare:
         values["rare_recall"] = float(np.mean([recall[label] for label in rare]))
     return values | {f"recall/{label}": value for label, value in recall.items()}
@@ -92,15 +94,14 @@ def verdicts(found: dict[int, Bootstrap], metric: str) -> pd.DataFrame:
         Columns configuration, model, metric, arm, against, and the fields of `statistics.Difference`, corrected for all
         rows of the table.
     """
-    pairs = []
-    for i, one in found.items():
-        for model in dict.fromkeys(model for model, _ in one.runs) if metric in one.metrics else ():
-            arms = [arm for of, arm in one.runs if of == model]
-            diffusion = [arm for arm in arms if arm.startswith("diffusion")]
-            cheap = [arm for arm in arms if arm not in (BASELINE, *diffusion)]
-            best = [max(cheap, key=lambda arm: one.estimate(model, arm, metric))] if cheap else []
-            against = [BASELINE] * (BASELINE in arms) + best
-            pairs += [(i, model, arm, other) for arm in diffusion for other in against]
+    pairs = [
+        (i, model, arm, other)
+        for i, one in found.items()
+        for model in dict.fromkeys(model for model, _ in one.runs)
+        if metric in one.metrics
+        for arm, other in comparisons(one, model, metric)
+        if not is_cheap(arm)
+    ]
     rows = [
         {"configuration": i, "model": model, "metric": metric, "arm": arm, "against": other}
         | asdict(found[i].difference(model, arm, other, metric, len(pairs)))
@@ -131,8 +132,3 @@ def measures(configurations: list[Configuration]) -> list[str]:
     ]
     numbers = (name for view in views for name, value in view.items() if isinstance(value, (int, float)))
     return list(dict.fromkeys(numbers))
-
-
-def metric_name(metric: str) -> str:
-    """A metric as people read it."""
-    return TITLES.get(metric, metric.replace("_", " ").replace("/", " of "))

@@ -5,8 +5,7 @@ from rich import box
 from rich.table import Table
 
 from counterpoise.compare.configurations import Configuration, columns, short, shown
-from counterpoise.compare.scores import metric_name
-from counterpoise.evaluation.bootstrap import TITLES
+from counterpoise.evaluation.metrics import HEADLINES, title
 
 MOST_COLUMNS = 4  # parameters; where more differ, configurations have numbers instead
 
@@ -18,13 +17,13 @@ def numbered(configurations: list[Configuration]) -> bool:
 
 def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
     """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
-    metrics = [metric for metric in TITLES if metric in set(scores.metric)]
+    metrics = [metric for metric in HEADLINES if metric in set(scores.metric)]
     folded = scores.folds.max() > 1
-    titles = [metric_name(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
+    titles = [title(metric) + (" ± SD of folds" if folded else "") for metric in metrics]
     models = scores.model.nunique() > 1
     table, about = _table(configurations)
-    for title in [*(["folds"] if folded else []), *(["model"] if models else []), "arm", *titles]:
-        table.add_column(title, no_wrap=True, justify="right" if title in titles else "left")
+    for column in [*(["folds"] if folded else []), *(["model"] if models else []), "arm", *titles]:
+        table.add_column(column, no_wrap=True, justify="right" if column in titles else "left")
     for i, one in enumerate(configurations, 1):
         told = about[i - 1] + ([_share(one)] if folded else [])
         own = scores[scores.configuration == i]
@@ -41,8 +40,8 @@ def verdict_table(verdicts: pd.DataFrame, configurations: list[Configuration]) -
     """Rows: comparisons. Columns: the parameters that differ, who against whom, the difference, the verdict."""
     models = verdicts.model.nunique() > 1
     table, about = _table(configurations)
-    for title in [*(["model"] if models else []), "arm", "against", "difference", "verdict"]:
-        table.add_column(title, no_wrap=True, justify="right" if title == "difference" else "left")
+    for column in [*(["model"] if models else []), "arm", "against", "difference", "verdict"]:
+        table.add_column(column, no_wrap=True, justify="right" if column == "difference" else "left")
     for row in verdicts.itertuples():
         difference = f"{row.mean:+.3f} [{row.corrected_low:+.3f}, {row.corrected_high:+.3f}]"
         told = about[row.configuration - 1] + ([row.model] if models else [])

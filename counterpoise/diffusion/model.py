@@ -1,7 +1,6 @@
 """One class's denoiser, with what is needed to sample from it: how it begins, and how it is kept as a folder."""
 
 import copy
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.codecs.latents import Normaliser, Pool
+from counterpoise.core import seen
 from counterpoise.diffusion.settings import Diffusion
 
 
@@ -56,7 +56,7 @@ class Model:
         Raises:
             NetworkError: a folder is missing or holds another kind of model.
         """
-        number = _about(base)["labels"].index(label)
+        number = seen.read(base)["labels"].index(label)
         parts = ("unet", "unet" if tuned else "early")
         network, weak = (networks.specialise(networks.load(base / part), number) for part in parts)
         return cls(network, weak, Normaliser.load(base / "normaliser.safetensors"))
@@ -76,12 +76,12 @@ class Model:
             self.weak.to(device)
         return self
 
-    def save(self, folder: Path, label: str, seen: Iterable[str]) -> None:
+    def save(self, folder: Path, label: str, clip_ids: Iterable[str]) -> None:
         """Write `unet/`, perhaps `weak/`, `scheduler/` (all as diffusers does), `normaliser.safetensors`, `seen.json`.
 
         Args:
             label: the class.
-            seen: the ids of all clips that any of its weights learned from.
+            clip_ids: all clips that any of its weights learned from.
         """
         folder.mkdir(parents=True, exist_ok=True)
         networks.save(self.network, folder / "unet")
@@ -89,7 +89,7 @@ class Model:
             networks.save(self.weak, folder / "weak")
         sampling.scheduler(self.normaliser.sigma_data).save_pretrained(folder / "scheduler")
         self.normaliser.save(folder / "normaliser.safetensors")
-        _write_about(folder, label=label, clip_ids=list(dict.fromkeys(seen)))
+        seen.write(folder, clip_ids, label=label)
 
     @classmethod
     def load(cls, folder: Path, device: torch.device) -> "Model":
@@ -107,7 +107,7 @@ class Model:
 
 
 def save_base(
-    folder: Path, network: Denoiser, early: dict[str, Tensor], normaliser: Normaliser, labels: list[str], seen: list[str]
+    folder: Path, network: Denoiser, early: dict[str, Tensor], normaliser: Normaliser, labels: list[str], clip_ids: list[str]
 ) -> None:
     """Write a base of all classes, for :meth:`Model.of_base`.
 
@@ -115,28 +115,10 @@ def save_base(
         network: class-conditioned, trained.
         early: its weights early in the training.
         labels: the classes, as the network counts them.
-        seen: the ids of the clips that it learned from.
+        clip_ids: the clips that it learned from.
     """
     networks.save(network, folder / "unet")
     network.load_state_dict(early)
     networks.save(network, folder / "early")
     normaliser.save(folder / "normaliser.safetensors")
-    _write_about(folder, labels=labels, clip_ids=list(dict.fromkeys(seen)))
-
-
-def seen(folder: Path) -> list[str]:
-    """The ids of the clips that a model or a base learned from."""
-    return _about(folder)["clip_ids"]
-
-
-def _write_about(folder: Path, **about: str | list[str]) -> None:
-    (folder / "seen.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-
-
-def _about(folder: Path) -> dict:
-    try:
-        return json.loads((folder / "seen.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise networks.NetworkError(
-            f"{folder}/seen.json is missing: run `dvc repro {folder.name}`, or `dvc pull` if a remote holds it"
-        ) from None
+    seen.write(folder, clip_ids, labels=labels)

@@ -1,15 +1,15 @@
 """How sure the answer is: intervals and verdicts from a bootstrap over test recordings and training seeds.
 
-Two kinds of luck are in a score: which recordings were tested, and how each training went. A draw renews both, and it
+Two kinds of variance are in a score: which recordings were tested, and how each training went. A draw renews both, and it
 is the same draw for every arm, so that a difference between two arms is paired by recording, seed and fold.
 
 1. Recordings. Clips of a recording stay together, and the strata are fold and class, so that no class vanishes. Of a
    stratum's n recordings n - 1 are drawn with replacement and weigh n / (n - 1): the rescaling bootstrap of Rao and Wu
    (JASA 83, 1988), whose variance is unbiased however small the stratum is.
 2. Seeds. Three seeds resampled never leave the range of the three, which holds the true mean three times in four, and
-   the spread of three is itself mostly luck. So normal noise is added instead, with the variance that all arms of a
+   the spread of three is itself mostly chance. So normal noise is added instead, with the variance that all arms of a
    model show together: the residual of arms x seeds in each fold, a randomised block design (Montgomery, Design and
-   Analysis of Experiments, chapter 4). It takes training luck to be as large in one arm as in another.
+   Analysis of Experiments, chapter 4). It takes the variance of training to be as large in one arm as in another.
 3. Student. Percentiles of the draws are moved away from the estimate by t / z, with the degrees of freedom that Welch
    and Satterthwaite give to the sum of both variances (the expanded percentile interval of Hesterberg, The American
    Statistician 69, 2015); for m comparisons t is the quantile at 1 - alpha / 2m: Bonferroni's correction.
@@ -26,7 +26,9 @@ from scipy import stats
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError
-from counterpoise.evaluation.scores import BASELINE, TITLES
+from counterpoise.arms.arm import BASELINE, best_cheap, is_cheap
+from counterpoise.evaluation import metrics
+from counterpoise.evaluation.metrics import HEADLINES, METRICS, Outcome
 from counterpoise.metrics.intervals import Evaluation
 
 CHUNK = 500  # draws that are held in memory at once
@@ -53,8 +55,8 @@ class Difference:
 class Bootstrap:
     """Draws of every metric of every model and arm, made by :func:`bootstrap`: B draws, F folds, S seeds, M metrics.
 
-    The metrics are `macro_f1`, `rare_recall` (where a class is rare), `balanced_accuracy`, `accuracy`, and for each
-    class `recall/<label>`. Each is computed in each fold and run, and averaged over seeds and folds.
+    The metrics are those of METRICS, and for each class `recall/<label>`. Each is computed in each fold and run, and
+    averaged over seeds and folds.
     """
 
     level: float
@@ -63,7 +65,7 @@ class Bootstrap:
     freedom: dict[str, int]  # by metric: those recordings less their strata
     runs: dict[tuple[str, str], np.ndarray]  # by (model, arm): [F, S, M], on the test recordings as they are
     resampled: dict[tuple[str, str], np.ndarray]  # by (model, arm): [B, M], means over runs on resampled recordings
-    noise: np.ndarray  # [B], standard normal: the luck of training, the same for every arm
+    noise: np.ndarray  # [B], standard normal: the variance of training, the same for every arm
 
     def estimate(self, model: str, arm: str, metric: str) -> float:
         """The mean over seeds and folds."""
@@ -87,7 +89,7 @@ class Bootstrap:
             comparisons: how many comparisons the table holds, for the corrected interval.
 
         Returns:
-            The verdict is "cannot tell" where the corrected interval holds 0, but also where luck cannot be measured:
+            The verdict is "cannot tell" where the corrected interval holds 0, but also where variance cannot be measured:
             with a single seed; with a single recording in every stratum; with so few recordings that even a sign test
             on which all agree, p = 2^(1 - n), would not pass the corrected level. `p` is never below that, nor 0.
 
@@ -100,7 +102,7 @@ class Bootstrap:
                 f"{', '.join(self.metrics)}. Add it to `arms` or `models` in params.yaml and run `dvc repro`."
             )
         (runs, resampled), (other_runs, other_resampled) = (self._of(model, one, metric) for one in (arm, baseline))
-        equal = np.array_equal(self.runs[model, arm], self.runs[model, baseline])  # both add nothing: no luck, either
+        equal = np.array_equal(self.runs[model, arm], self.runs[model, baseline])  # both add nothing: no variance, either
         training = (0.0, 1) if equal else self._training(model, metric, paired=True)
         mean = float((runs - other_runs).mean())
         alone, corrected = (
@@ -121,8 +123,8 @@ class Bootstrap:
         return self.runs[model, arm][..., at], self.resampled[model, arm][:, at]
 
     def _training(self, model: str, metric: str, paired: bool) -> tuple[float, int]:
-        """What training's luck adds to the variance of a mean over runs, or of the difference of two; its freedom."""
-        # Arms that add nothing are copies of `none`, and say nothing of luck that it does not say: each set counts once
+        """What training adds to the variance of a mean over runs, or of the difference of two; its freedom."""
+        # Arms that add nothing are copies of `none`, and say nothing that it does not say: each set counts once
         distinct = {runs.tobytes(): runs for (name, _), runs in self.runs.items() if name == model}
         runs = np.stack([runs[..., self.metrics.index(metric)] for runs in distinct.values()])  # [A, F, S]
         arms, folds, seeds = runs.shape
@@ -161,28 +163,30 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
         StatisticsError: a run is missing, or runs of a fold were tested on different clips.
     """
     seeds = _seeds(predictions)
-    of_metric = {"macro_f1": labels, "rare_recall": rare, "balanced_accuracy": labels, "accuracy": labels}
+    known = metrics.known(bool(rare))
+    of_metric = {name: rare if METRICS[name].of_rare else labels for name in known}
     of_metric |= {f"recall/{label}": [label] for label in labels}
-    if not rare:
-        del of_metric["rare_recall"]
-    rare_columns = [labels.index(label) for label in rare]
+
+    def values(outcome: Outcome, weights: np.ndarray) -> np.ndarray:  # [B, M]
+        columns = [METRICS[name].function(outcome, weights) for name in known]
+        return np.column_stack([*columns, metrics.recalls(outcome, weights)])
+
     pairs = predictions[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     folds, draws, rng = sorted(predictions.fold.unique()), evaluation.resamples, np.random.default_rng(evaluation.seed)
     runs = {pair: np.zeros((len(folds), len(seeds[pair[0]]), len(of_metric))) for pair in pairs}
     resampled = {pair: np.zeros((draws, len(of_metric))) for pair in runs}
     amounts = np.zeros((len(folds), len(labels)), dtype=int)  # recordings in each stratum
     for f, fold in enumerate(tqdm(folds, desc="bootstrap", unit="fold")):
-        actual, found = _counts(predictions[predictions.fold == fold], labels)
-        strata = actual.argmax(axis=1)  # a recording of several classes counts as its most frequent
+        recording, strata, outcomes = _outcomes(predictions[predictions.fold == fold], labels, rare)
         amounts[f] = np.bincount(strata, minlength=len(labels))
-        for (model, arm, seed), counts in found.items():
-            whole = np.ones((1, len(strata)))
-            runs[model, arm][f, seeds[model].index(seed)] = _metrics(whole, actual, counts, rare_columns)[0]
+        for (model, arm, seed), outcome in outcomes.items():
+            whole = np.ones((1, len(recording)))
+            runs[model, arm][f, seeds[model].index(seed)] = values(outcome, whole)[0]
         for start in range(0, draws, CHUNK):
-            weights = _weights(rng, strata, min(CHUNK, draws - start))
-            for (model, arm, _), counts in found.items():
+            weights = _weights(rng, strata, min(CHUNK, draws - start))[:, recording]
+            for (model, arm, _), outcome in outcomes.items():
                 share = len(folds) * len(seeds[model])
-                resampled[model, arm][start : start + CHUNK] += _metrics(weights, actual, counts, rare_columns) / share
+                resampled[model, arm][start : start + CHUNK] += values(outcome, weights) / share
     recordings, freedom = {}, {}
     for metric, classes in of_metric.items():
         own = amounts[:, [labels.index(label) for label in classes]]
@@ -191,12 +195,22 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     return Bootstrap(evaluation.level, list(of_metric), recordings, freedom, runs, resampled, noise)
 
 
+def comparisons(found: Bootstrap, model: str, metric: str) -> list[tuple[str, str]]:
+    """Who is compared with whom: every arm with `none`, and every arm with diffusion with the best cheap arm.
+
+    The best cheap arm is chosen with hindsight, by the same test clips, which speaks against diffusion.
+    """
+    arms = [arm for of, arm in found.runs if of == model]
+    pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
+    best = best_cheap(arms, lambda arm: found.estimate(model, arm, metric))
+    return pairs + ([(arm, best) for arm in arms if not is_cheap(arm)] if best else [])
+
+
 def answer(found: Bootstrap) -> dict:
     """Which arms help, by how much, and how sure that is, ready for JSON.
 
-    Every arm is compared with `none`, and every arm with variations of diffusion models with the best cheap arm: of all
-    others, the one with the highest mean on the same test clips. It is chosen with hindsight, which speaks against
-    diffusion. Intervals are corrected for all comparisons of a model and metric; recalls count as one metric.
+    Arms are compared as :func:`comparisons` says. Intervals are corrected for all comparisons of a model and metric;
+    recalls count as one metric.
 
     Returns:
         `level`; `scores` {model: {arm: {metric: [mean, low, high]}}}; `differences`, rows of {model, metric, arm,
@@ -208,30 +222,25 @@ def answer(found: Bootstrap) -> dict:
             metric: [round(x, 4) for x in (found.estimate(model, arm, metric), *found.interval(model, arm, metric))]
             for metric in found.metrics
         }
-    recalls = [metric for metric in found.metrics if metric.startswith("recall/")]
-    for model, arms in scores.items():
-        diffusion = [arm for arm in arms if arm.startswith("diffusion")]
-        cheap = [arm for arm in arms if arm != BASELINE and arm not in diffusion]
-        for metric in [*(title for title in TITLES if title in found.metrics), *recalls]:
-            pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
-            if cheap:
-                best = max(cheap, key=lambda arm: found.estimate(model, arm, metric))
-                pairs += [(arm, best) for arm in diffusion]
-            comparisons = len(pairs) * (len(recalls) if metric in recalls else 1)
+    recalls = [metric for metric in found.metrics if metrics.is_recall(metric)]
+    for model in scores:
+        for metric in [*(name for name in HEADLINES if name in found.metrics), *recalls]:
+            pairs = comparisons(found, model, metric)
+            many = len(pairs) * (len(recalls) if metric in recalls else 1)
             for arm, against in pairs:
-                one = found.difference(model, arm, against, metric, comparisons)
+                one = found.difference(model, arm, against, metric, many)
                 numbers = {k: v if isinstance(v, str) else round(v, 4) for k, v in asdict(one).items()}
-                row = {"model": model, "metric": metric, "arm": arm, "against": against, "comparisons": comparisons}
+                row = {"model": model, "metric": metric, "arm": arm, "against": against, "comparisons": many}
                 rows.append({**row, **numbers, "sentence": _sentence(arm, against, metric, one)})
     return {"level": found.level, "scores": scores, "differences": rows}
 
 
 def _sentence(arm: str, against: str, metric: str, one: Difference) -> str:
     whom = against if against == BASELINE else f"{against}, the best cheap arm"
-    title = TITLES.get(metric, f"recall of {metric.removeprefix('recall/')}")
+    title = metrics.title(metric)
     verdict = one.verdict
     if verdict == "cannot tell" and not one.corrected_low <= 0 <= one.corrected_high:
-        verdict += ": too few seeds or recordings to measure luck"
+        verdict += ": too few seeds or recordings to measure variance"
     interval = f"[{one.corrected_low:+.3f}, {one.corrected_high:+.3f}]"
     return f"{arm} against {whom}: {title} {one.mean:+.3f} {interval}, {verdict}"
 
@@ -255,18 +264,21 @@ def _seeds(predictions: pd.DataFrame) -> dict[str, list[int]]:
     return seeds
 
 
-def _counts(fold: pd.DataFrame, labels: list[str]) -> tuple[np.ndarray, dict[tuple[str, str, int], np.ndarray]]:
-    """What each of a fold's R recordings holds, sorted by their names.
+def _outcomes(
+    fold: pd.DataFrame, labels: list[str], rare: list[str]
+) -> tuple[np.ndarray, np.ndarray, dict[tuple[str, str, int], Outcome]]:
+    """What all runs made of a fold's N clips, sorted by recording.
 
     Returns:
-        Its clips of each class `[R, K]`; and by run, its clips that are right, by class, and its clips that were taken
-        for each class, side by side `[R, 2K]`. All metrics follow from these, without the confusion matrices.
+        The number of each clip's recording `[N]`; the class of each recording `[R]`, of several the most frequent; and
+        the outcome of each run.
     """
     clips = fold.drop_duplicates("clip_id").sort_values(["source_id", "clip_id"])
     recording, sources = pd.factorize(clips.source_id)
-    truth = pd.Categorical(clips.label, labels).codes
-    actual = np.zeros((len(sources), len(labels)))
-    np.add.at(actual, (recording, truth), 1)
+    number = pd.Index(labels)
+    truth = number.get_indexer(clips.label)
+    amounts = np.zeros((len(sources), len(labels)))
+    np.add.at(amounts, (recording, truth), 1)
     found = {}
     for run, table in fold.groupby(["model", "arm", "seed"]):
         if set(table.clip_id) != set(clips.clip_id) or len(table) != len(clips):
@@ -274,12 +286,9 @@ def _counts(fold: pd.DataFrame, labels: list[str]) -> tuple[np.ndarray, dict[tup
                 f"{' '.join(map(str, run))} was tested on other clips of fold {table.fold.iloc[0]} than the rest "
                 f"({len(table)}, not {len(clips)}). Run `dvc repro evaluate` for that fold."
             )
-        taken = pd.Categorical(table.set_index("clip_id").predicted.reindex(clips.clip_id), labels).codes
-        right = taken == truth
-        found[run] = np.zeros((len(sources), 2 * len(labels)))
-        np.add.at(found[run], (recording[right], truth[right]), 1)
-        np.add.at(found[run], (recording, taken + len(labels)), 1)
-    return actual, found
+        predicted = number.get_indexer(table.set_index("clip_id").predicted.reindex(clips.clip_id))
+        found[run] = Outcome(truth, predicted, len(labels), tuple(labels.index(label) for label in rare))
+    return recording, amounts.argmax(axis=1), found
 
 
 def _weights(rng: np.random.Generator, strata: np.ndarray, draws: int) -> np.ndarray:
@@ -290,14 +299,3 @@ def _weights(rng: np.random.Generator, strata: np.ndarray, draws: int) -> np.nda
         if (n := len(own)) > 1:
             weights[:, own] = rng.multinomial(n - 1, np.full(n, 1 / n), size=draws) * n / (n - 1)
     return weights
-
-
-def _metrics(weights: np.ndarray, actual: np.ndarray, counts: np.ndarray, rare: list[int]) -> np.ndarray:
-    """The metrics `[B, M]` of one run, with recordings weighted by `[B, R]`; defined as in `evaluation.scores`."""
-    clips = weights @ actual
-    right, taken = np.split(weights @ counts, 2, axis=1)
-    recall = right / np.where(clips > 0, clips, 1)
-    f1 = 2 * right / np.where(clips + taken > 0, clips + taken, 1)
-    means = [f1.mean(axis=1), *([recall[:, rare].mean(axis=1)] if rare else [])]
-    means += [recall.sum(axis=1) / (clips > 0).sum(axis=1), right.sum(axis=1) / clips.sum(axis=1)]
-    return np.column_stack([*means, recall])

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
-from counterpoise.evaluation.scores import BASELINE, TITLES, by_size
+from counterpoise.arms.arm import BASELINE
+from counterpoise.evaluation.metrics import HEADLINES, title
+from counterpoise.evaluation.scores import by_size
 
 CURVES = {
     "model": "str",
@@ -183,9 +185,9 @@ def differences(answer: dict, path: Path) -> None:
         path: the PNG to write.
     """
     table = pd.DataFrame(answer["differences"], columns=DIFFERENCES)
-    table = table[table.metric.isin(TITLES)]
+    table = table[table.metric.isin(HEADLINES)]
     models = list(answer["scores"])
-    metrics = [metric for metric in TITLES if (table.metric == metric).any()] or list(TITLES)
+    metrics = [metric for metric in HEADLINES if (table.metric == metric).any()] or list(HEADLINES)
     longest = table.groupby(["model", "metric"]).size().max() if len(table) else 1
     with style.context(["default", STYLE]):
         size = (4.9 * len(metrics), (0.24 * longest + 0.7) * len(models) + 0.5)  # inches
@@ -194,7 +196,7 @@ def differences(answer: dict, path: Path) -> None:
         for (i, j), panel in np.ndenumerate(panels):
             own = table[(table.model == models[i]) & (table.metric == metrics[j])]
             _forest(panel, own)
-            panel.set_title(f"{models[i]}: {TITLES[metrics[j]]}", loc="left", fontweight="bold")
+            panel.set_title(f"{models[i]}: {title(metrics[j])}", loc="left", fontweight="bold")
             if i == len(models) - 1:
                 panel.set_xlabel(f"difference (thick: {100 * answer['level']:g} %, thin: corrected)")
         handles = [

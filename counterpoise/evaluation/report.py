@@ -1,8 +1,6 @@
-"""The table of results in the terminal: `python -m counterpoise.report [metrics folder]`."""
+"""The table of results in the terminal: `counterpoise report`."""
 
-import argparse
 import json
-import sys
 import textwrap
 from pathlib import Path
 
@@ -11,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from counterpoise.core import CounterpoiseError
-from counterpoise.evaluation.scores import BASELINE, TITLES, by_size
+from counterpoise.arms.arm import BASELINE, is_cheap
+from counterpoise.evaluation.metrics import HEADLINES, METRICS, is_recall, title
+from counterpoise.evaluation.scores import by_size
 
-COLUMNS = {**TITLES, "balanced_accuracy": "bal.\nacc.", "accuracy": "acc."}
 NUMBER = 6  # characters of a marked score
 VERDICTS = ("helps", "hurts", "cannot tell")
 
@@ -23,7 +22,7 @@ class ReportError(CounterpoiseError):
 
 
 def read(folder: str | Path) -> dict[str, dict]:
-    """Read what `evaluate` wrote: `evaluation.summarise`'s three views, `statistics.answer` and `evaluation.errors`.
+    """Read what `evaluate` wrote: `scores.summarise`'s three views, `bootstrap.answer` and `scores.errors`.
 
     Raises:
         ReportError: a file is missing or is no JSON.
@@ -81,15 +80,17 @@ def _print(lines: list[str], console: Console) -> None:
 def _scores(model: str, arms: dict[str, dict], answer: dict, calibration: dict[str, dict], runs: int) -> Table:
     """Rows: arms. Columns: means over the seeds, the first two with their intervals; calibration error."""
     table = _table(f"{model}: scores on the test split, mean of {runs} seed(s) [{100 * answer['level']:g} % interval]")
-    titles = {metric: title for metric, title in COLUMNS.items() if all(metric in scores for scores in arms.values())}
-    for title in [*titles.values(), "ECE"]:
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = {
+        name: metric.column for name, metric in METRICS.items() if all(name in scores for scores in arms.values())
+    }
+    for column in [*titles.values(), "ECE"]:
+        table.add_column(column, justify="right", no_wrap=True)
     best = {metric: max(scores[metric] for scores in arms.values()) for metric in titles}
     lowest = min(own["ece"] for own in calibration.values())
     for arm, scores in arms.items():
         cells = [_cell(scores[metric], best[metric]) for metric in titles]
         for i, metric in enumerate(titles):
-            if metric in TITLES:
+            if metric in HEADLINES:
                 low, high = (f"{x:.2f}".removeprefix("0") for x in answer["scores"][model][arm][metric][1:])
                 cells[i] += rf" \[{low}, {high}]"
         table.add_row(arm, *cells, _cell(calibration[arm]["ece"], lowest))
@@ -136,7 +137,7 @@ def _confusions(arms: dict[str, dict]) -> list[str]:
     """The two most confused pairs of the baseline and of the arms with variations."""
     lines = []
     for arm, own in arms.items():
-        if (arm == BASELINE or arm.startswith("diffusion")) and own["confused"]:
+        if (arm == BASELINE or not is_cheap(arm)) and own["confused"]:
             pairs = [
                 f"{pair['actual']} for {pair['predicted']} {pair['share']:.0%}"
                 + (f" ({100 * pair['change']:+.0f})" if pair["change"] is not None and arm != BASELINE else "")
@@ -158,31 +159,31 @@ def verdicts(rows: list[dict], level: float) -> list[str]:
     """What can be told of one model: sentences for the arms with variations of diffusion, a line for all others.
 
     Args:
-        rows: this model's `differences` of `statistics.answer`.
+        rows: this model's `differences` of `bootstrap.answer`.
         level: of the intervals.
     """
     if not rows:
         return [f"Nothing to compare: add `{BASELINE}` and other arms to `arms` in params.yaml."]
     lines = []
-    for arm in dict.fromkeys(row["arm"] for row in rows if row["arm"].startswith("diffusion")):
+    for arm in dict.fromkeys(row["arm"] for row in rows if not is_cheap(row["arm"])):
         own = [row for row in rows if row["arm"] == arm]
-        lines += [f"{row['sentence']}." for row in own if row["metric"] in TITLES]
+        lines += [f"{row['sentence']}." for row in own if row["metric"] in HEADLINES]
         recalls = {
             row["metric"].removeprefix("recall/"): row["verdict"]
             for row in own
-            if row["metric"].startswith("recall/") and row["against"] == BASELINE
+            if is_recall(row["metric"]) and row["against"] == BASELINE
         }
         if recalls:
             lines.append(f"{arm} against {BASELINE}, class by class: {_sorted(recalls)}.")
-    for metric, title in TITLES.items():
+    for metric in HEADLINES:
         cheap = {
             row["arm"]: row["verdict"]
             for row in rows
-            if row["metric"] == metric and row["against"] == BASELINE and not row["arm"].startswith("diffusion")
+            if row["metric"] == metric and row["against"] == BASELINE and is_cheap(row["arm"])
         }
         if cheap:
-            lines.append(f"Cheap arms against {BASELINE}, {title}: {_sorted(cheap)}.")
-    many = [max(row["comparisons"] for row in rows if (row["metric"] in TITLES) == whole) for whole in (True, False)]
+            lines.append(f"Cheap arms against {BASELINE}, {title(metric)}: {_sorted(cheap)}.")
+    many = [max(row["comparisons"] for row in rows if (row["metric"] in HEADLINES) == whole) for whole in (True, False)]
     lines.append(
         f"Intervals: {100 * level:g} %, over recordings and seeds, corrected, as are the verdicts, for {many[0]} "
         f"comparison(s); for {many[1]} where single classes are compared."
@@ -194,16 +195,3 @@ def _sorted(verdict_of: dict[str, str]) -> str:
     """Names by verdict, for example "drink, sneeze (helps); bark (cannot tell)"."""
     names = {verdict: [name for name, own in verdict_of.items() if own == verdict] for verdict in VERDICTS}
     return "; ".join(f"{', '.join(own)} ({verdict})" for verdict, own in names.items() if own)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m counterpoise.report", description="Print the table of results.")
-    parser.add_argument("folder", nargs="?", default="metrics", help="where summary.json lies (default: metrics)")
-    try:
-        show(read(parser.parse_args().folder), Console())
-    except ReportError as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()

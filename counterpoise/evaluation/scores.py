@@ -6,9 +6,15 @@ table, PREDICTIONS, with a row for each run and test clip.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from counterpoise.arms.arm import BASELINE
+from counterpoise.evaluation import metrics
+from counterpoise.evaluation.metrics import METRICS, Outcome
 
 PREDICTIONS = {
     "clip_id": "str",
@@ -22,9 +28,6 @@ PREDICTIONS = {
     "true_probability": "float64",  # what the classifier gave the true class
     "confidence": "float64",  # what it gave the class that it predicted
 }
-METRICS = ("macro_f1", "rare_recall", "balanced_accuracy", "accuracy")
-BASELINE = "none"  # the arm that all others are compared with
-TITLES = {"rare_recall": "rare recall", "macro_f1": "macro-F1"}  # the scores that the answer is about
 BINS = 15  # of confidence, equally wide
 PAIRS, CLIPS = 5, 10  # how many confused pairs and clips are named
 
@@ -67,15 +70,8 @@ def predictions(
     return frame.astype(PREDICTIONS)
 
 
-def scores(truth: Iterable[str], predicted: Iterable[str], labels: list[str]) -> dict:
-    """Compare N predictions with the truth.
-
-    A class that is never predicted has precision and F1 of 0. Macro-F1 is the mean over all `labels`; balanced
-    accuracy is the mean recall of those labels that occur in the truth.
-
-    Returns:
-        `macro_f1`, `balanced_accuracy`, `accuracy`, `per_class` {label: {precision, recall, f1, support}}, and
-        `confusion` `[K, K]`: clips of the row's class that were taken for the column's class.
+def outcome(truth: Iterable[str], predicted: Iterable[str], labels: list[str], rare: Collection[str]) -> Outcome:
+    """N predictions beside the truth, as :mod:`counterpoise.evaluation.metrics` wants them.
 
     Raises:
         ValueError: there is nothing to score, the lengths differ, or a label is not one of `labels`.
@@ -83,14 +79,31 @@ def scores(truth: Iterable[str], predicted: Iterable[str], labels: list[str]) ->
     truth, predicted = list(truth), list(predicted)
     if not truth or len(truth) != len(predicted):
         raise ValueError(f"{len(truth)} true labels and {len(predicted)} predictions: expected as many, and at least 1")
-    _only_known(truth, labels)
-    _only_known(predicted, labels)
+    _only_known([*truth, *predicted, *rare], labels)
+    number = {label: i for i, label in enumerate(labels)}
+    codes = (np.array([number[label] for label in side]) for side in (truth, predicted))
+    return Outcome(*codes, len(labels), tuple(number[label] for label in rare))
+
+
+def scores(
+    truth: Iterable[str], predicted: Iterable[str], labels: list[str], rare: Collection[str] = ()
+) -> dict[str, Any]:
+    """Compare N predictions with the truth.
+
+    Returns:
+        Every metric of METRICS (those of rare classes where there are some), `per_class` {label: {precision, recall,
+        f1, support}}, where a class that is never predicted has a precision and an F1 of 0, and `confusion` `[K, K]`:
+        clips of the row's class that were taken for the column's class.
+
+    Raises:
+        ValueError: as :func:`outcome`.
+    """
+    truth, predicted = list(truth), list(predicted)
+    found = outcome(truth, predicted, labels, rare)
+    once = np.ones((1, len(truth)))
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
-    confusion = confusion_matrix(truth, predicted, labels=labels)
     return {
-        "macro_f1": float(f1.mean()),
-        "balanced_accuracy": float(recall[support > 0].mean()),
-        "accuracy": float(np.trace(confusion) / len(truth)),
+        **{name: float(METRICS[name].function(found, once)[0]) for name in metrics.known(bool(rare))},
         "per_class": {
             label: {
                 "precision": float(precision[i]),
@@ -100,7 +113,7 @@ def scores(truth: Iterable[str], predicted: Iterable[str], labels: list[str]) ->
             }
             for i, label in enumerate(labels)
         },
-        "confusion": confusion.tolist(),
+        "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
     }
 
 
@@ -110,10 +123,10 @@ def _only_known(values: Iterable[str], labels: list[str]) -> None:
         raise ValueError(f"unknown label(s) {', '.join(unknown)}; the classes are {', '.join(labels)}")
 
 
-def score_runs(table: pd.DataFrame, labels: list[str]) -> list[dict]:
+def score_runs(table: pd.DataFrame, labels: list[str], rare: Collection[str]) -> list[dict]:
     """Score every run in a table PREDICTIONS: a list of {model, arm, seed, scores}, in the table's order."""
     return [
-        {"model": model, "arm": arm, "seed": int(seed), "scores": scores(run.label, run.predicted, labels)}
+        {"model": model, "arm": arm, "seed": int(seed), "scores": scores(run.label, run.predicted, labels, rare)}
         for (model, arm, seed), run in table.groupby(["model", "arm", "seed"], sort=False)
     ]
 
@@ -123,32 +136,20 @@ def by_size(train_counts: dict[str, int]) -> list[str]:
     return sorted(train_counts, key=lambda label: (-train_counts[label], label))
 
 
-def rare_classes(train_counts: dict[str, int], scarce: Collection[str] = ()) -> list[str]:
-    """The labels that were made scarce on purpose, else those with fewer than half of the largest class's clips.
-
-    Args:
-        train_counts: the real training clips of each label; the answer keeps its order.
-        scarce: `data.scarce.classes`: they stay the same at every limit, so that a curve over limits compares like.
-    """
-    largest = max(train_counts.values())
-    return [label for label, clips in train_counts.items() if (label in scarce if scarce else clips < largest / 2)]
-
-
 def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]) -> dict[str, dict]:
     """Three views of the same runs, ready for JSON; each key is a good file name.
 
     Args:
         results: what :func:`score_runs` returns; every run has scores of the same labels.
         train_counts: the real training clips of each label.
-        rare: from :func:`rare_classes`.
+        rare: the rare classes.
 
     Returns:
-        `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS; where no class is rare there is no
-        `rare_recall`. `per_class` {model: {arm: {label: {recall, precision, f1}}}}, means over seeds. `seeds`
+        `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS; those of rare classes where there are some. `per_class` {model: {arm: {label: {recall, precision, f1}}}}, means over seeds. `seeds`
         {labels, train_clips, rare, runs}: every run's own numbers and confusion matrix, in the order of `labels`.
     """
     labels = list(results[0]["scores"]["per_class"])
-    runs = [_run(result, rare) for result in results]
+    runs = [_run(result) for result in results]
     summary, per_class = {}, {}
     for model, arm in dict.fromkeys((run["model"], run["arm"]) for run in runs):
         same = [run for run in runs if (run["model"], run["arm"]) == (model, arm)]
@@ -171,12 +172,10 @@ def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]
     return {"summary": summary, "per_class": per_class, "seeds": seeds}
 
 
-def _run(result: dict, rare: list[str]) -> dict:
-    """One run as seeds.json holds it: flat, rounded, with the mean recall of the rare classes."""
+def _run(result: dict) -> dict:
+    """One run as seeds.json holds it: flat and rounded."""
     own = result["scores"]
     numbers = {metric: own[metric] for metric in METRICS if metric in own}
-    if rare:
-        numbers["rare_recall"] = float(np.mean([own["per_class"][label]["recall"] for label in rare]))
     return {
         "model": result["model"],
         "arm": result["arm"],

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from counterpoise.classifiers.networks import io
-from counterpoise.core import CounterpoiseError, tables
+from counterpoise.core import CounterpoiseError, seen, tables
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.metrics import kad, signal
 
@@ -76,11 +76,12 @@ class ClassFilter:
         return self._tensors["reference"][own], self.clips[own]
 
     def save(self, folder: Path) -> None:
-        """Write class_filter.safetensors and class_filter.json; the same filter gives the same bytes."""
+        """Write class_filter.safetensors, class_filter.json and seen.json; the same filter gives the same bytes."""
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self._tensors, folder / "class_filter.safetensors")
         about = {"labels": self.labels, "embedding": self.embedding, "clips": self.clips.to_dict("list")}
         (folder / "class_filter.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        seen.write(folder, self.clips.clip_id)
 
     @classmethod
     def load(cls, folder: Path) -> "ClassFilter":

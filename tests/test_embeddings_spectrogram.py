@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.classifiers.augmentation import mask, time_shift
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.embeddings.yamnet import yamnet_patches
@@ -19,37 +20,37 @@ def waves(*shape: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_four_stereo_seconds_give_the_course_s_shape():
-    spectrogram = MelSpectrogram(Features(n_mels=64, n_fft=1024, hop=512), 44100)(waves(2, 2, 4 * 44100))
+    spectrogram = MelSpectrogram(settings_of(Features, n_mels=64, n_fft=1024, hop=512), 44100)(waves(2, 2, 4 * 44100))
     assert spectrogram.shape == (2, 2, 64, 344)
 
 
 def test_a_mel_spectrogram_is_centred_and_keeps_top_db():
     loud_then_silent = torch.cat([waves(1, 1, 8000), torch.zeros(1, 1, 8000)], dim=-1)
-    spectrogram = MelSpectrogram(Features(hop=256, top_db=60), 16000)(loud_then_silent)
+    spectrogram = MelSpectrogram(settings_of(Features, hop=256, top_db=60), 16000)(loud_then_silent)
     assert spectrogram.mean().item() == pytest.approx(0, abs=1e-5)
     assert (spectrogram.max() - spectrogram.min()).item() * 20 == pytest.approx(60, abs=1e-3)
 
 
 def test_a_mel_spectrogram_does_not_change_with_loudness_or_with_its_neighbours():
-    transform = MelSpectrogram(Features(hop=256), 16000)
+    transform = MelSpectrogram(settings_of(Features, hop=256), 16000)
     wave = waves(2, 1, 16000) * torch.linspace(0.1, 1, 16000)
     torch.testing.assert_close(transform(wave * torch.tensor([0.1, 1.0]).view(2, 1, 1))[0], transform(wave[:1])[0])
 
 
 def test_silence_is_zero():
-    assert torch.equal(MelSpectrogram(Features(), 16000)(torch.zeros(1, 1, 16000)), torch.zeros(1, 1, 64, 31))
+    assert torch.equal(MelSpectrogram(settings_of(Features), 16000)(torch.zeros(1, 1, 16000)), torch.zeros(1, 1, 64, 31))
 
 
 def test_a_tone_lights_its_mel_band():
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(16000) / 16000)[None, None]
-    loudest = MelSpectrogram(Features(hop=256), 16000)(tone)[0, 0].mean(dim=1).argmax().item()
+    loudest = MelSpectrogram(settings_of(Features, hop=256), 16000)(tone)[0, 0].mean(dim=1).argmax().item()
     edges = np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 66)
     assert loudest == np.abs(edges[1:-1] - 2595 * np.log10(1 + 1000 / 700)).argmin()
 
 
 def test_too_short_a_clip_names_the_parameters():
     with pytest.raises(ValueError, match="400 samples.*n_fft 1024.*audio.seconds"):
-        MelSpectrogram(Features(), 8000)(torch.zeros(1, 1, 400))
+        MelSpectrogram(settings_of(Features), 8000)(torch.zeros(1, 1, 400))
 
 
 def test_time_shift_rolls_each_clip_by_its_own_bounded_amount():
@@ -123,7 +124,7 @@ def test_yamnet_patches_agree_with_the_definition_written_out():
 
 def test_mixed_precision_does_not_touch_the_features():
     wave = waves(1, 1, 16000)
-    transform = MelSpectrogram(Features(hop=256), 16000)
+    transform = MelSpectrogram(settings_of(Features, hop=256), 16000)
     plain = transform(wave), yamnet_patches(wave[:, 0])
     with torch.autocast("cpu", torch.bfloat16):
         mixed = transform(wave), yamnet_patches(wave[:, 0])

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from settings import settings_of
 from counterpoise.core import audio, tables
 from counterpoise.datasets import intake
 from counterpoise.datasets.intake import IntakeError, admit
@@ -61,7 +62,7 @@ def take(folder, *paths, fingerprint=None, **values):
     rows = [
         {"path": str(path), "label": "cat", "source_id": f"s{n}", "fold": 0} for n, path in enumerate([*good, *paths])
     ]
-    data = Data(dataset="own", path=str(folder / "own"), **values)
+    data = settings_of(Data, dataset="own", path=str(folder / "own"), **values)
     admission = admit(tables.table(rows, tables.FILES), folder / "raw", data, fingerprint)
     assert admission.clips.path[:2].tolist() == [str(path) for path in good]
     return admission
@@ -418,7 +419,7 @@ def test_names_that_no_table_can_hold_are_copied(tmp_path):
 def test_a_file_without_a_label_is_rejected_with_the_reason(tmp_path, labels, told):
     row = {"path": str(put(tmp_path / "x.wav")), "label": "", "source_id": "s", "fold": 0}
     good = row | {"path": str(put(tmp_path / "y.wav")), "label": "cat"}
-    data = Data(dataset="own", path=str(tmp_path), labels=labels)
+    data = settings_of(Data, dataset="own", path=str(tmp_path), labels=labels)
     admission = admit(tables.table([row, good], tables.FILES), tmp_path / "raw", data)
     assert admission.rejected.reason[0].startswith("no label") and told in admission.rejected.reason[0]
 
@@ -435,7 +436,7 @@ def test_too_large_a_share_of_rejected_files_stops_with_counts_and_examples(tmp_
 
 def test_no_clip_at_all_is_an_error_whatever_share_is_allowed(tmp_path):
     rows = [{"path": str(tmp_path / "gone.wav"), "label": "cat", "source_id": "s", "fold": 0}]
-    data = Data(dataset="own", path=str(tmp_path), max_rejected=1.0)
+    data = settings_of(Data, dataset="own", path=str(tmp_path), max_rejected=1.0)
     for few in (rows, []):
         with pytest.raises(IntakeError):
             admit(tables.table(few, tables.FILES), tmp_path / "raw", data)

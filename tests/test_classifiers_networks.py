@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from settings import settings_of
 from counterpoise.classifiers.networks import build
 from counterpoise.embeddings.yamnet import SameConv2d
 from counterpoise.embeddings.yamnet import yamnet_patches
@@ -13,9 +14,9 @@ from counterpoise.embeddings.settings import Features
 
 torch.set_num_threads(1)
 
-AUDIO = Audio(sample_rate=16000, channels=1, seconds=1.2)
-FEATURES = Features(n_fft=1024, hop=256)
-CLASSIFIER = Classifier(seeds=[0], steps=10, batch_size=4)
+AUDIO = settings_of(Audio, sample_rate=16000, channels=1, seconds=1.2)
+FEATURES = settings_of(Features, n_fft=1024, hop=256)
+CLASSIFIER = settings_of(Classifier, seeds=[0], steps=10, batch_size=4)
 
 
 def waves(*shape: int) -> torch.Tensor:
@@ -33,8 +34,8 @@ def settled(model: torch.nn.Module, wave: torch.Tensor) -> torch.nn.Module:
 
 
 def test_cnn_has_the_course_s_shapes():
-    audio = Audio(sample_rate=44100, channels=2, seconds=4)
-    model = build("cnn", 10, audio, Features(n_mels=64, n_fft=1024, hop=512), CLASSIFIER)
+    audio = settings_of(Audio, sample_rate=44100, channels=2, seconds=4)
+    model = build("cnn", 10, audio, settings_of(Features, n_mels=64, n_fft=1024, hop=512), CLASSIFIER)
     spectrogram = model.spectrogram(waves(2, 2, 4 * 44100))
     assert spectrogram.shape == (2, 2, 64, 344)
     assert model.maps(spectrogram).shape == (2, 64, 4, 22)
@@ -89,7 +90,7 @@ def test_yamnet_mixes_stereo_and_resamples():
         seconds = torch.arange(round(1.2 * rate)) / rate
         return torch.sin(2 * math.pi * (500 + 2000 * seconds) * seconds)
 
-    stereo = build("yamnet", 5, Audio(sample_rate=44100, channels=2, seconds=1.2), FEATURES, CLASSIFIER).eval()
+    stereo = build("yamnet", 5, settings_of(Audio, sample_rate=44100, channels=2, seconds=1.2), FEATURES, CLASSIFIER).eval()
     seen = []
     stereo.maps.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():

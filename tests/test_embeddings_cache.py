@@ -6,6 +6,7 @@ import pytest
 import random_yamnet
 import torch
 
+from settings import settings_of
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
 from counterpoise.embeddings import cache
@@ -16,8 +17,8 @@ from counterpoise.core.audio import Audio
 from counterpoise.core.runtime import Runtime
 from counterpoise.embeddings.settings import Features
 
-AUDIO = Audio(sample_rate=16000, channels=1, seconds=1.4)
-RUNTIME = Runtime(device="cpu", threads=1, workers=0)
+AUDIO = settings_of(Audio, sample_rate=16000, channels=1, seconds=1.4)
+RUNTIME = settings_of(Runtime, device="cpu", threads=1, workers=0)
 CPU = torch.device("cpu")
 
 
@@ -110,8 +111,8 @@ def test_the_key_names_all_that_the_numbers_depend_on(network, tmp_path):
 
 def test_classifiers_with_the_same_body_share_embeddings(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    classifier = Classifier(seeds=[0], steps=1, batch_size=1, init="audioset", body="frozen")
-    a, b = (build("yamnet", 3 + seed, AUDIO, Features(), classifier, seed, weights) for seed in (0, 1))
+    classifier = settings_of(Classifier, seeds=[0], steps=1, batch_size=1, init="audioset", body="frozen")
+    a, b = (build("yamnet", 3 + seed, AUDIO, settings_of(Features), classifier, seed, weights) for seed in (0, 1))
     assert cache.key(a, AUDIO, RUNTIME, CPU) == cache.key(b, AUDIO, RUNTIME, CPU)
 
 
@@ -128,7 +129,7 @@ def test_two_processes_may_fill_the_same_cache(network, examples, tmp_path):
 
 
 def test_no_clips_have_no_embeddings_and_the_network_stays_in_its_mode(network, examples, tmp_path):
-    cnn = build("cnn", 2, AUDIO, Features(n_fft=512, hop=128), Classifier(seeds=[0], steps=1, batch_size=1)).train()
+    cnn = build("cnn", 2, AUDIO, settings_of(Features, n_fft=512, hop=128), settings_of(Classifier, seeds=[0], steps=1, batch_size=1)).train()
     assert embed(cnn, examples[:0], tmp_path / "cache") == []
     assert embed(cnn, examples[:1])[0].shape == (1, 64)
     assert cnn.training

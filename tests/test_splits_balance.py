@@ -1,5 +1,6 @@
 import pytest
 
+from settings import settings_of
 from counterpoise.splits.balance import BalanceError, per_root, plan, share_out, warnings
 from counterpoise.splits.balance import Aug
 
@@ -7,7 +8,7 @@ COUNTS = {"siren": 120, "bark": 100, "shot": 12}
 
 
 def test_small_classes_reach_the_largest_or_the_bound_and_say_which():
-    table = plan(COUNTS, Aug(factor=3)).set_index("label")
+    table = plan(COUNTS, settings_of(Aug, factor=3)).set_index("label")
     assert table.index.tolist() == ["siren", "bark", "shot"]
     assert (table.target == 120).all()
     assert table.wanted.to_dict() == {"siren": 0, "bark": 20, "shot": 108}
@@ -20,7 +21,7 @@ def test_small_classes_reach_the_largest_or_the_bound_and_say_which():
 
 
 def test_a_class_with_its_own_factor_is_bounded_by_that():
-    table = plan(COUNTS, Aug(factor=3, per_class={"shot": 0.5})).set_index("label")
+    table = plan(COUNTS, settings_of(Aug, factor=3, per_class={"shot": 0.5})).set_index("label")
     assert table.synthetic["shot"] == 6
     assert table.factor["shot"] == 0.5
     assert table.reason["shot"] == "bounded by aug.per_class.shot 0.5 at 6 of 108 missing"
@@ -28,21 +29,21 @@ def test_a_class_with_its_own_factor_is_bounded_by_that():
 
 
 def test_a_part_of_a_clip_is_not_made_and_decimals_mean_what_they_say():
-    assert plan({"a": 1000, "b": 15}, Aug(factor=0.1)).synthetic.tolist() == [0, 1]
-    assert plan({"a": 1000, "b": 100}, Aug(factor=0.29)).synthetic.tolist() == [0, 29]
+    assert plan({"a": 1000, "b": 15}, settings_of(Aug, factor=0.1)).synthetic.tolist() == [0, 1]
+    assert plan({"a": 1000, "b": 100}, settings_of(Aug, factor=0.29)).synthetic.tolist() == [0, 29]
 
 
 def test_factor_zero_makes_nothing_and_an_exact_bound_still_reaches():
-    assert plan(COUNTS, Aug(factor=0)).synthetic.tolist() == [0, 0, 0]
-    assert plan({"a": 40, "b": 10}, Aug(factor=3)).reason.tolist()[1] == "reaches the largest class"
+    assert plan(COUNTS, settings_of(Aug, factor=0)).synthetic.tolist() == [0, 0, 0]
+    assert plan({"a": 40, "b": 10}, settings_of(Aug, factor=3)).reason.tolist()[1] == "reaches the largest class"
 
 
 def test_an_infinite_factor_is_no_bound():
-    assert plan(COUNTS, Aug(factor=float("inf"))).synthetic.tolist() == [0, 20, 108]
+    assert plan(COUNTS, settings_of(Aug, factor=float("inf"))).synthetic.tolist() == [0, 20, 108]
 
 
 def test_equal_classes_need_nothing():
-    assert plan({"a": 5, "b": 5}, Aug(factor=3)).reason.tolist() == ["largest class", "largest class"]
+    assert plan({"a": 5, "b": 5}, settings_of(Aug, factor=3)).reason.tolist() == ["largest class", "largest class"]
 
 
 def test_variations_are_spread_evenly_in_the_order_given():
@@ -72,8 +73,8 @@ def test_shares_give_every_clip_one_before_any_gets_two_and_only_grow():
 
 
 def test_too_many_added_clips_for_each_real_one_bring_a_warning_that_names_the_class():
-    table = plan(COUNTS, Aug(factor=9))
+    table = plan(COUNTS, settings_of(Aug, factor=9))
     assert warnings(table, 9) == []
     (line,) = warnings(table, 8.9)
     assert line.startswith("shot: 108 added clips on 12 real ones, 9 for each") and "aug.warn_above (8.9)" in line
-    assert warnings(plan({"a": 3, "b": 0}, Aug(factor=9)), 0.1) == []
+    assert warnings(plan({"a": 3, "b": 0}, settings_of(Aug, factor=9)), 0.1) == []

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from settings import settings_of
 from counterpoise.metrics import c2st
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.embeddings.settings import Features
 
 RATE = 8000
-SPECTROGRAM = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), RATE)
+SPECTROGRAM = MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), RATE)
 
 
 def clips(recordings, each, seed, trace=0.0):

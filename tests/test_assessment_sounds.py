@@ -5,13 +5,14 @@ import pandas as pd
 import soundfile
 import torch
 
+from settings import settings_of
 from counterpoise.core import audio
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.assessment.sounds import Listener
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
 
-FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
+FORM = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
 
 
 def loudness(wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
@@ -26,7 +27,7 @@ def test_every_file_is_heard_in_the_form_of_a_classifier(tmp_path):
         audio.write_flac(tmp_path / f"{name}.flac", wave, 16000)
     table = pd.DataFrame({"clip_id": ["a", "b", "c"], "source_id": ["x", "x", "y"]}, index=[7, 3, 9])
     table["path"] = [str(tmp_path / f"{name}.flac") for name in ("loud", "silent", "other")]
-    features = Features(n_mels=16, n_fft=256, hop=128)
+    features = settings_of(Features, n_mels=16, n_fft=256, hop=128)
     heard = Listener(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).hear(table, "test")
     assert heard.embeddings.shape == (3, 2) and (heard.embeddings[:, 1] == 8000).all()
     assert heard.embeddings[0, 0] > heard.embeddings[1, 0]
@@ -44,6 +45,6 @@ def test_a_clip_at_full_scale_counts_as_clipped(tmp_path):
     square = np.sign(np.random.default_rng(0).normal(size=(1, 8000))).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", square.T, 8000, subtype="FLOAT")
     table = pd.DataFrame({"clip_id": ["a"], "path": [str(tmp_path / "a.wav")]})
-    spectrogram = MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
+    spectrogram = MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
     heard = Listener(loudness, spectrogram, FORM).hear(table, "test")
     assert heard.clipped.tolist() == [True] and heard.silent.tolist() == [False]

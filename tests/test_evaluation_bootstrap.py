@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from settings import settings_of
 from counterpoise.evaluation import bootstrap, scores
 from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "whine"]
-SETTINGS = Evaluation(resamples=2000)
+SETTINGS = settings_of(Evaluation, resamples=2000)
 
 
 def predictions(hits: dict, copies: int = 1, fold: int = 0) -> pd.DataFrame:
@@ -58,7 +59,7 @@ def test_estimates_are_those_of_the_summary():
 def test_the_luck_of_few_recordings_has_the_unbiased_variance():
     right = np.array([True, True, True, False])
     found = bootstrap.bootstrap(
-        predictions({("none", 0): dict.fromkeys(LABELS, right)}), LABELS, [], Evaluation(resamples=20_000)
+        predictions({("none", 0): dict.fromkeys(LABELS, right)}), LABELS, [], settings_of(Evaluation, resamples=20_000)
     )
     draws = found.resampled["cnn", "none"][:, found.metrics.index("recall/bark")]
     assert draws.mean() == pytest.approx(0.75, abs=0.01)
@@ -90,7 +91,7 @@ def test_without_luck_of_recordings_the_interval_of_two_arms_is_students():
         for seed, value in enumerate(values):
             hits[arm, seed] = {label: [k < 10 * value] * 4 for k, label in enumerate("abcdefghij")}
     labels = list("abcdefghij")
-    found = bootstrap.bootstrap(predictions(hits), labels, [], Evaluation(resamples=20_000))
+    found = bootstrap.bootstrap(predictions(hits), labels, [], settings_of(Evaluation, resamples=20_000))
     student = stats.ttest_rel(accuracy["classic"], accuracy["none"]).confidence_interval(0.95)
     one = found.difference("cnn", "classic", "none", "accuracy")
     assert (one.low, one.high) == (pytest.approx(student.low, abs=0.02), pytest.approx(student.high, abs=0.02))
@@ -145,7 +146,7 @@ def test_the_interval_covers_and_noise_is_seldom_called_a_gain():
     covered = told = 0
     for world in range(60):
         hits = luck(np.random.default_rng(world), {"none": 0.5, "classic": 0.5, "mixup": 0.5}, recordings=8)
-        found = bootstrap.bootstrap(predictions(hits), LABELS, [], Evaluation(resamples=300))
+        found = bootstrap.bootstrap(predictions(hits), LABELS, [], settings_of(Evaluation, resamples=300))
         one = found.difference("cnn", "classic", "none", "macro_f1")
         covered += one.low <= 0 <= one.high
         told += one.verdict != "cannot tell"
@@ -184,7 +185,7 @@ def test_the_order_of_the_table_and_another_run_change_no_draw():
     shuffled = table.sample(frac=1, random_state=0)
     first, second = (bootstrap.bootstrap(rows, LABELS, ["whine"], SETTINGS) for rows in (table, shuffled))
     assert bootstrap.answer(first) == bootstrap.answer(second)
-    other = bootstrap.bootstrap(table, LABELS, ["whine"], Evaluation(resamples=2000, seed=1))
+    other = bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=2000, seed=1))
     assert other.interval("cnn", "none", "macro_f1") != first.interval("cnn", "none", "macro_f1")
 
 

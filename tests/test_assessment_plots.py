@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.image import imread
 
+from settings import settings_of
 from counterpoise.assessment import measures
 from counterpoise.core import tables
 from counterpoise.assessment import plots as pictures
@@ -12,7 +13,7 @@ from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.embeddings.settings import Features
 
 RATE = 16000
-SPECTROGRAM = MelSpectrogram(Features(n_mels=64, n_fft=1024, hop=256), RATE)
+SPECTROGRAM = MelSpectrogram(settings_of(Features, n_mels=64, n_fft=1024, hop=256), RATE)
 
 
 def lineage(rows):

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch.optim import AdamW
 
+from settings import settings_of
 from counterpoise.diffusion import muon, networks
 from counterpoise.diffusion.settings import Diffusion
 
 
 def settings(picture=True, **change):
     widths = [8, 16] if picture else [32, 32]
-    return Diffusion(**{"steps": 1, "batch_size": 1, "crop_frames": 16, "widths": widths} | change)
+    return settings_of(Diffusion, **{"steps": 1, "batch_size": 1, "crop_frames": 16, "widths": widths} | change)
 
 
 def network(picture):

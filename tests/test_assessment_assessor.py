@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from settings import settings_of
 from counterpoise import codecs
 from counterpoise.augment import clips, effects
 from counterpoise.codecs import encode
@@ -24,10 +25,10 @@ from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
 from counterpoise.core.runtime import seed_for
 
-FORM = Audio(sample_rate=8000, channels=1, seconds=0.5)
-CODEC = CodecSettings(
+FORM = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
+CODEC = settings_of(CodecSettings, 
     name="mel",
-    mel=MelSettings(
+    mel=settings_of(MelSettings, 
         bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
     ),
 )
@@ -55,7 +56,7 @@ def clips(tmp_path_factory):
 def assessor(clips, tmp_path_factory):
     codec, path = codecs.build(CODEC, torch.device("cpu")), tmp_path_factory.mktemp("latents") / "howl.safetensors"
     encode.encode(codec, clips, path, 4)
-    ear = Listener(spectrum, MelSpectrogram(Features(n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
+    ear = Listener(spectrum, MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
     return Assessor(ear, Shelf([Packed(path)]), codec, 2, SEED)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from settings import settings_of
 from counterpoise.assessment import measures
 from counterpoise.core import tables
 from counterpoise.metrics import kad
@@ -15,7 +16,7 @@ from counterpoise.assessment.sounds import Sounds
 from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "sneeze"]
-SETTINGS = Evaluation(resamples=100)
+SETTINGS = settings_of(Evaluation, resamples=100)
 
 
 def sounds(name, label, recordings, seed, each=3, shift=0.0, trace=0.0, roots=None, strengths=(1.0,)):

@@ -3,6 +3,7 @@ import pytest
 import random_yamnet
 import torch
 
+from settings import settings_of
 from counterpoise.core import audio as sound
 from counterpoise.classifiers.networks import build, io
 from counterpoise.embeddings.embedder import Embedder
@@ -12,8 +13,8 @@ from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
 
 CPU = torch.device("cpu")
-AUDIO = Audio(sample_rate=8000, channels=1, seconds=0.5)
-FEATURES = Features(n_mels=32, n_fft=512, hop=128)
+AUDIO = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
+FEATURES = settings_of(Features, n_mels=32, n_fft=512, hop=128)
 
 
 def waves(*shape: int) -> torch.Tensor:
@@ -26,7 +27,7 @@ def audioset(tmp_path_factory) -> Embedder:
 
 
 def own(folder, name: str = "cnn", audio: Audio = AUDIO) -> Embedder:
-    classifier = Classifier(seeds=[0], steps=1, batch_size=1)
+    classifier = settings_of(Classifier, seeds=[0], steps=1, batch_size=1)
     model = build(name, 2, audio, FEATURES, classifier)
     card = io.Card(model=name, labels=["a", "b"], audio=audio, features=FEATURES, classifier=classifier)
     io.save(folder, model, card)

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 import torch
 
+from settings import settings_of
 from counterpoise.codecs import mel
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.codecs.encode import encode
@@ -47,7 +48,7 @@ def clips(tmp_path):
 
 @pytest.fixture(params=["envelope", "mel"])
 def codec(request):
-    return EnvelopeCodec() if request.param == "envelope" else MelCodec(MelSettings(), torch.device("cpu"))
+    return EnvelopeCodec() if request.param == "envelope" else MelCodec(settings_of(MelSettings), torch.device("cpu"))
 
 
 def test_the_batch_size_does_not_change_the_file(tmp_path, clips, codec):
@@ -108,6 +109,6 @@ def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(cl
 
 
 def test_the_mel_round_trip_keeps_level_and_spectrum(clips):
-    measures = round_trip(MelCodec(MelSettings(), torch.device("cpu")), clips)
+    measures = round_trip(MelCodec(settings_of(MelSettings), torch.device("cpu")), clips)
     assert abs(measures["level_db"]) < 3 and measures["log_mel_db"] < 6
     assert all(type(value) is float for value in measures.values())

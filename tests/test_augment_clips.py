@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from settings import settings_of
 from counterpoise import codecs
 from counterpoise.augment import clips, effects
 from counterpoise.codecs import encode
@@ -22,9 +23,9 @@ from counterpoise.splits.balance import Aug
 from counterpoise.core.audio import Audio as Form
 
 FORM = Form(sample_rate=8000, channels=1, seconds=1.0)
-CODEC = CodecSettings(
+CODEC = settings_of(CodecSettings, 
     name="mel",
-    mel=MelSettings(
+    mel=settings_of(MelSettings, 
         bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
     ),
 )  # fmt: skip
@@ -62,7 +63,7 @@ def collection(tmp_path_factory) -> tuple[pd.DataFrame, Shelf]:
 
 
 def lineage(clips: pd.DataFrame, start: str, folder: Path) -> pd.DataFrame:
-    plan = balance.plan(clips.label.value_counts().to_dict(), Aug(factor=2))
+    plan = balance.plan(clips.label.value_counts().to_dict(), settings_of(Aug, factor=2))
     made = Arms(clips, plan, 1.0, 0).lineage(["classic", "roundtrip"], folder, "mel")
     return made[made.start == start]
 

@@ -9,6 +9,7 @@ import soundfile
 import torch
 
 import random_yamnet
+from settings import settings_of
 from counterpoise import codecs
 from counterpoise.codecs import encodec, mel
 from counterpoise.core import runtime
@@ -22,7 +23,7 @@ from counterpoise.codecs.latents import Normaliser, Packed, Writer
 
 CPU = torch.device("cpu")
 RATE, SAMPLES = 8000, 1600
-CODEC = MelSettings(bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2)
+CODEC = settings_of(MelSettings, bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2)
 
 
 def tone(number):
@@ -47,7 +48,7 @@ def packed(tmp_path):
 
 @pytest.fixture
 def model():
-    settings = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     normaliser = Normaliser(torch.full([16], -5.0), torch.ones(16), 1.0)
     return Model(networks.build(settings, 16, True, 0).eval(), None, normaliser)
 
@@ -55,12 +56,12 @@ def model():
 @pytest.fixture
 def early():
     """The weights of another network."""
-    settings = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     return networks.build(settings, 16, True, 1).state_dict()
 
 
-FEATURES = spectrogram.Features(n_mels=16, n_fft=256, hop=80)
-RUNTIME = runtime.Runtime(threads=1, precision="fp32")
+FEATURES = settings_of(Features, n_mels=16, n_fft=256, hop=80)
+RUNTIME = settings_of(Runtime, threads=1, precision="fp32")
 
 
 def parts(held_out):
@@ -69,8 +70,8 @@ def parts(held_out):
 
 def rehearse(packed, model, folder, held_out=5, **change):
     """A rehearsal with what it will report."""
-    diffusion = settings.Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4)
-    generate = settings.Generate(**{"steps": 2, "strength": 0.5} | change)
+    diffusion = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], validation_samples=4)
+    generate = settings_of(Generate, **{"steps": 2, "strength": 0.5} | change)
     codec, reports = MelCodec(CODEC, CPU), []
     ear = early_stopping.ear(folder / "no weights", FEATURES, codec, CPU)
     made = early_stopping.ValidationSampling(
@@ -153,17 +154,17 @@ def test_too_few_held_out_clips_are_told(packed, model, tmp_path):
 
 
 def begin(packed, model, folder, check_every, held_out, codec):
-    diffusion = settings.Diffusion(
-        steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, check_every=check_every
+    diffusion = settings_of(Diffusion, 
+        steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, validate_every=check_every
     )
     return early_stopping.begin(
         model, "bark", packed, parts(held_out), folder / "no weights", FEATURES, codec, diffusion,
-        settings.Generate(steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
+        settings_of(Generate, steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
     )  # fmt: skip
 
 
 def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path):
-    begun = begin(packed, model, tmp_path / "a", 10, 4, CodecSettings(name="mel", mel=CODEC))
+    begun = begin(packed, model, tmp_path / "a", 10, 4, settings_of(CodecSettings, name="mel", mel=CODEC))
     made, _ = rehearse(packed, model, tmp_path / "b", held_out=4)
     assert begun(1, early) == made(1, early)
 
@@ -173,7 +174,7 @@ def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path
     [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to rehearse for; every step is trained\n")],
 )
 def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
-    missing = CodecSettings(name="encodec_24khz", encodec=EncodecSettings(checkpoint=str(tmp_path / "missing.th")))
+    missing = settings_of(CodecSettings, name="encodec_24khz", encodec=settings_of(EncodecSettings, checkpoint=str(tmp_path / "missing.th")))
     assert begin(packed, model, tmp_path, check_every, held_out, missing) is None
     assert capsys.readouterr().out == said
     with pytest.raises(CodecError):
@@ -185,12 +186,12 @@ def test_where_most_validation_clips_are_one_sound_nobody_rehearses(tmp_path, pa
     for row in range(len(clips)):
         writer.put(row, packed[min(row, 8)])  # the held-out ones are the first of them
     writer.close()
-    codec = CodecSettings(name="mel", mel=CODEC)
+    codec = settings_of(CodecSettings, name="mel", mel=CODEC)
     assert begin(Packed(tmp_path / "copies.safetensors"), model, tmp_path, 10, 5, codec) is None
     assert "bark: most validation clips are one and the same sound" in capsys.readouterr().out
 
 
 def test_with_audiosets_weights_its_ear_is_their_yamnet(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    listen = early_stopping.ear(weights, spectrogram.Features(), MelCodec(CODEC, CPU), CPU)
+    listen = early_stopping.ear(weights, settings_of(Features), MelCodec(CODEC, CPU), CPU)
     assert listen(tone(1)[None]).shape == (1024,)

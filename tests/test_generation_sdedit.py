@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.augment import effects, latents
 from counterpoise.core import tables
 from counterpoise.generation import sdedit
@@ -28,7 +29,7 @@ def training():
 
 
 def lineage(training, amount, label="bark", **change):
-    generate = Generate(**{"keep": "all"} | change)
+    generate = settings_of(Generate, **{"keep": "all"} | change)
     shares = sdedit.share_out(training, label, amount, generate)
     amounts = sdedit.candidates(shares, generate)
     return sdedit.lineage(training, label, amounts, generate, Path("out"), Path("models/bark"))
@@ -52,7 +53,7 @@ def test_more_variations_change_nothing_of_the_first_ones(training):
 
 
 def test_a_choice_is_made_of_every_root(training):
-    generate = Generate(keep="best", candidates=1.5)
+    generate = settings_of(Generate, keep="best", candidates=1.5)
     assert sdedit.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
     ones = sdedit.candidates({f"b{i}": 1 for i in range(10)}, generate)
     assert sum(ones.values()) == 15 and set(ones.values()) == {1, 2}  # no more than were asked for
@@ -113,14 +114,14 @@ def shelf(training, tmp_path):
 
 @pytest.fixture
 def model():
-    settings = Diffusion(steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
+    settings = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16])
     networks_ = [networks.build(settings, 16, True, seed).eval() for seed in (0, 1)]
     return Model(*networks_, Normaliser(torch.zeros(16), torch.ones(16), 1.0))
 
 
 def make(model, rows, shelf, **change):
-    generate = Generate(**{"keep": "all", "steps": 2, "batch_size": 2} | change)
-    made = sdedit.make(model, rows, shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU)
+    generate = settings_of(Generate, **{"keep": "all", "steps": 2, "batch_size": 2} | change)
+    made = sdedit.make(model, rows, shelf, Half(), generate, settings_of(Runtime, threads=1, precision="fp32"), CPU)
     return dict(made)
 
 
@@ -134,8 +135,8 @@ def test_every_variation_is_made_as_long_as_its_root(training, shelf, model, sta
 
 
 def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, model):
-    rows = lineage(training, 4, start="altered", strength=0.01)
-    made, same = (make(model, rows, shelf, start="altered", strength=0.01) for _ in range(2))
+    rows = lineage(training, 4, start="augmented", strength=0.01)
+    made, same = (make(model, rows, shelf, start="augmented", strength=0.01) for _ in range(2))
     assert all(np.array_equal(made[clip_id], same[clip_id]) for clip_id in made)
     plain = make(model, rows.assign(start="own"), shelf, strength=0.01)
     assert not any(np.allclose(made[clip_id], plain[clip_id], atol=1e-3) for clip_id in made)
@@ -146,9 +147,9 @@ def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, 
 
 
 def test_every_variation_alters_its_start_in_its_own_way(training, shelf, model, monkeypatch):
-    rows, seeds = lineage(training, 5, start="altered"), []
+    rows, seeds = lineage(training, 5, start="augmented"), []
     monkeypatch.setattr(altered, "alter", lambda latent, codec, seed: (seeds.append(seed), latent)[1])
-    make(model, rows, shelf, start="altered")
+    make(model, rows, shelf, start="augmented")
     assert sorted(seeds) == sorted(rows.seed) and len(set(seeds)) == 5
 
 
@@ -167,7 +168,7 @@ def test_a_variation_can_end_as_its_own_classical_variation(training, shelf, mod
 
 def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(training, shelf, model):
     rows = lineage(training, 6)
-    generate = Generate(keep="all", steps=2, batch_size=2)
+    generate = settings_of(Generate, keep="all", steps=2, batch_size=2)
     whole = make(model, rows, shelf)
     asked = []
 
@@ -175,7 +176,7 @@ def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(traini
         asked.append(clip_ids)
         return len(asked) == 1
 
-    arguments = (shelf, Half(), generate, Runtime(threads=1, precision="fp32"), CPU, finished)
+    arguments = (shelf, Half(), generate, settings_of(Runtime, threads=1, precision="fp32"), CPU, finished)
     rest = dict(sdedit.make(model, rows, *arguments))
     assert sorted([*rest, *asked[0]]) == sorted(whole) and len(rest) < len(whole)
     assert all(np.array_equal(rest[clip_id], whole[clip_id]) for clip_id in rest)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.splits import balance
 from counterpoise.arms.arm import Arms, ArmsError, round_trip
@@ -29,7 +30,7 @@ def training() -> pd.DataFrame:
 
 
 def plan(factor: float = 3) -> pd.DataFrame:
-    return balance.plan(CLASSES, Aug(factor=factor))
+    return balance.plan(CLASSES, settings_of(Aug, factor=factor))
 
 
 def arms_of(training: pd.DataFrame, factor: float = 3, share: float = 0.0, seed: int = 0) -> Arms:
@@ -141,7 +142,7 @@ def test_where_the_judge_kept_fewer_there_are_fewer(training):
 
 def test_a_balanced_collection_needs_nothing(training):
     few = training[training.label.isin(["pant"])]
-    arms = Arms(few, balance.plan({"pant": 4}, Aug(factor=3)), 0.0, 0)
+    arms = Arms(few, balance.plan({"pant": 4}, settings_of(Aug, factor=3)), 0.0, 0)
     made = arms.lineage(EVERY, Path("made"), "mel")
     assert made.empty and list(made.columns) == list(tables.LINEAGE)
     for arm in EVERY:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.core import checkpoint
 from counterpoise.generation import settings
 from counterpoise.core.checkpoint import Checkpoint
 
 DETERMINANTS = {
-    "stage": "train", "steps": 3, "rate": 0.1, "seen": ["a", "b"], "none": None, "generate": settings.Generate(),
+    "stage": "train", "steps": 3, "rate": 0.1, "seen": ["a", "b"], "none": None, "generate": settings_of(Generate),
 }  # fmt: skip
 
 
@@ -26,7 +27,7 @@ DETERMINANTS = {
         {"seen": ["b", "a"]},
         {"seen": ["a", "b", "c"]},
         {"none": 0},
-        {"generate": settings.Generate(strength=0.5)},
+        {"generate": settings_of(Generate, strength=0.5)},
         {"one_more": None},
     ],
 )

@@ -7,6 +7,7 @@ import pydantic
 import pytest
 from ruamel.yaml import YAML
 
+from settings import settings_of
 from counterpoise.cli import params
 from counterpoise.core import CounterpoiseError, settings
 from counterpoise.diffusion import settings
@@ -126,8 +127,8 @@ def test_a_missing_file_is_named_with_the_way_back(tmp_path):
 
 
 def test_a_strength_is_a_value_or_a_rising_range():
-    assert settings.Generate(strength=2).strength == 2.0
-    assert settings.Generate(strength=[0.5, 2]).strength == [0.5, 2.0]
+    assert settings_of(Generate, strength=2).strength == 2.0
+    assert settings_of(Generate, strength=[0.5, 2]).strength == [0.5, 2.0]
     for wrong in ([2, 0.5], [1], [1, 2, 3], 0, [0, 1]):
         with pytest.raises(ValueError, match="strength"):
-            settings.Generate(strength=wrong)
+            settings_of(Generate, strength=wrong)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from settings import settings_of
 from counterpoise.core import runtime
 from counterpoise.core.runtime import Runtime
 
@@ -94,22 +95,22 @@ def test_a_seed_fits_a_table_and_a_generator():
 
 
 def test_setup_fixes_the_threads_and_asks_for_deterministic_kernels(machine):
-    assert runtime.setup(Runtime(device="cpu", threads=2)) == torch.device("cpu")
+    assert runtime.setup(settings_of(Runtime, device="cpu", threads=2)) == torch.device("cpu")
     assert torch.get_num_threads() == 2 and torch.are_deterministic_algorithms_enabled()
-    assert runtime.setup(Runtime(device="cpu", threads=1)).type == "cpu" and torch.get_num_threads() == 1
+    assert runtime.setup(settings_of(Runtime, device="cpu", threads=1)).type == "cpu" and torch.get_num_threads() == 1
 
 
 def test_auto_takes_the_graphics_card_where_there_is_one(machine, monkeypatch):
     for there, device in ((False, "cpu"), (True, "cuda")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        assert runtime.setup(Runtime(device="auto", threads=1)).type == device
+        assert runtime.setup(settings_of(Runtime, device="auto", threads=1)).type == device
 
 
 def test_a_device_that_is_not_there_is_named_with_those_that_are(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     with pytest.raises(runtime.RuntimeUnavailable, match="runtime.device is 'cuda'.*only cpu: use `auto`"):
-        runtime.setup(Runtime(device="cuda", threads=1))
+        runtime.setup(settings_of(Runtime, device="cuda", threads=1))
 
 
 @pytest.mark.parametrize(
@@ -124,14 +125,14 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(machine, monkey
 )
 def test_precision_is_that_of_the_forward_pass(monkeypatch, precision, tiles, wide, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_tile": tiles})
-    with runtime.autocast(Runtime(precision=precision), torch.device("cpu"), amx=wide):
+    with runtime.autocast(settings_of(Runtime, precision=precision), torch.device("cpu"), amx=wide):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
 def test_denoisers_are_compiled_where_it_is_asked_for_or_pays():
     network, cpu, cuda = torch.nn.Linear(2, 2), torch.device("cpu"), torch.device("cuda")
-    assert runtime.compiled(network, Runtime(), cpu) is network
-    assert runtime.compiled(network, Runtime(compile="off"), cuda) is network
-    for compiled in (runtime.compiled(network, Runtime(), cuda), runtime.compiled(network, Runtime(compile="on"), cpu)):
+    assert runtime.compiled(network, settings_of(Runtime), cpu) is network
+    assert runtime.compiled(network, settings_of(Runtime, compile="off"), cuda) is network
+    for compiled in (runtime.compiled(network, settings_of(Runtime), cuda), runtime.compiled(network, settings_of(Runtime, compile="on"), cpu)):
         assert compiled is not network
         assert next(compiled.parameters()) is network.weight

@@ -1,0 +1,104 @@
+"""The subcommands of `counterpoise`. What they need is imported when they run, so that `--help` comes at once."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+WIDTH = 100  # characters, where the output is no terminal
+
+
+@app.callback()
+def counterpoise() -> None:
+    """Balance a sound collection with one small diffusion model per class, and find out whether a classifier gets better.
+
+    `make run` does everything. These commands are its parts that are no stages of dvc.yaml. Run them from the
+    repository's root.
+    """
+
+
+@app.command()
+def use(
+    name: Annotated[str, typer.Argument(help="A file of presets/, without .yaml: dogs, urbansound8k, esc50, own.")],
+    path: Annotated[str | None, typer.Option(help="The folder that holds the collection.")] = None,
+) -> None:
+    """Make params.yaml fit a collection of sounds.
+
+    Example: `counterpoise use own --path /sounds`
+    """
+    with _told():
+        from counterpoise.cli import presets
+
+        for line in presets.use(name, Path("params.yaml"), Path("presets"), path or None):
+            typer.echo(line)
+
+
+@app.command()
+def check() -> None:
+    """Say what would stop the pipeline: a mistake in params.yaml, or sounds that DVC cannot read.
+
+    Example: `counterpoise check && dvc repro`
+    """
+    with _told():
+        from counterpoise.cli import preflight
+
+        preflight.check(Path("params.yaml"))
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="Where summary.json lies.")] = Path("metrics")) -> None:
+    """Print the table of results.
+
+    Example: `counterpoise report`
+    """
+    with _told():
+        from rich.console import Console
+
+        from counterpoise.evaluation import report as results
+
+        results.show(results.read(folder), Console())
+
+
+@app.command()
+def compare(
+    num: Annotated[int, typer.Option("-n", "--num", help="Commits, each with its experiments.")] = 1,
+    all_branches: Annotated[bool, typer.Option("-a", "--all-branches", help="The tips of all branches, too.")] = False,
+    x: Annotated[str | None, typer.Option(metavar="PARAM", help="Draw the metric against it, e.g. aug.factor.")] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(help="Of verdicts and picture (rare_recall). With --x also of generated sounds: recognised, kad …"),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="For tables and pictures.")] = Path("plots/compare"),
+) -> None:
+    """Show runs of the pipeline beside each other: the workspace, the last commits and their experiments.
+
+    Example: `counterpoise compare --x data.scarce.limit`
+    """
+    with _told():
+        from rich.console import Console
+
+        from counterpoise.compare.command import compare as beside
+
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        beside(num, all_branches, x, metric, folder, console)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A mistake that the user can mend ends in its message and exit code 1."""
+    from counterpoise.core import CounterpoiseError
+
+    try:
+        yield
+    except CounterpoiseError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="counterpoise")
