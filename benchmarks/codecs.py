@@ -20,7 +20,6 @@ from torch import Tensor
 
 from counterpoise import codecs
 from counterpoise.codecs import encodec
-from counterpoise.codecs import encodec
 
 NAMES = ("mel", "encodec_24khz", "encodec_48khz")
 CLIP_SECONDS = 4

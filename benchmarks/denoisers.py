@@ -26,9 +26,9 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.cli import params
 from counterpoise.codecs import encode
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, reflect
 from counterpoise.core import runtime
 from counterpoise.diffusion import edm, networks
-from counterpoise.codecs.latents import Normaliser, Packed, Pool, reflect
 
 SIGMAS = (0.3, 1.0, 2.0, 5.0)
 CLIPS = 75  # of each fold that are listened to
@@ -97,8 +97,9 @@ def main() -> None:
         of_unheard, of_heard = (losses(network, each, normaliser, p, device) for each in (unheard, heard))
         print(
             f"{entrant or 'params.yaml, --set':40}  {took['minutes']:7.2f}  {took['steps']:5}  {took['parameters']:10}  "
-            + "  ".join(f"{loss:6.4f}" for loss in [*of_unheard, np.mean(of_unheard), np.mean(of_heard)]), flush=True,
-        )  # fmt: skip
+            + "  ".join(f"{loss:6.4f}" for loss in [*of_unheard, np.mean(of_unheard), np.mean(of_heard)]),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

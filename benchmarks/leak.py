@@ -34,22 +34,34 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from counterpoise.classifiers import networks
+from counterpoise.arms.arm import Arms
+from counterpoise.classifiers import networks, training
+from counterpoise.classifiers.networks import io
 from counterpoise.cli import params
+from counterpoise.codecs.latents import Packed, Shelf, Writer
 from counterpoise.core import CounterpoiseError, checkpoint, runtime, tables
 from counterpoise.datasets import settings
 from counterpoise.evaluation import scores
-from counterpoise.splits import balance, split
-from counterpoise.splits import split
-from counterpoise.arms.arm import Arms
-from counterpoise.classifiers import training
-from counterpoise.classifiers.networks import io
-from counterpoise.codecs.latents import Packed, Shelf, Writer
 from counterpoise.evaluation.bootstrap import Bootstrap, bootstrap
+from counterpoise.splits import balance, split
 from stages import (
-    AUGMENTED, BASE, CLASSIFIER, CLIPS, DIFFUSION, JUDGE, LATENTS, PRETRAINED, SPLITS, SYNTHETIC,
-    augment, generate, run, train_base, train_diffusion, train_judge,
-)  # fmt: skip
+    AUGMENTED,
+    BASE,
+    CLASSIFIER,
+    CLIPS,
+    DIFFUSION,
+    JUDGE,
+    LATENTS,
+    PRETRAINED,
+    SPLITS,
+    SYNTHETIC,
+    augment,
+    generate,
+    run,
+    train_base,
+    train_diffusion,
+    train_judge,
+)
 
 MODEL = "cnn"
 BY_FILE, HEARD, RULE = "by_file", "heard", "rule"
@@ -192,17 +204,25 @@ class Bench:
         file, made = self.work / "predictions" / f"{name}.csv", CLASSIFIER / f"{arm}-{MODEL}" / f"seed{seed}"
         if file.exists():
             return tables.read(file, scores.PREDICTIONS)
-        card = io.Card(
-            model=MODEL, labels=self.labels, audio=p.audio, features=p.features, classifier=p.classifier
-        )
+        card = io.Card(model=MODEL, labels=self.labels, audio=p.audio, features=p.features, classifier=p.classifier)
         network, own = io.load(made, self.device) if way == RULE and made.exists() else (None, None)
         if own != card:
             print(f"training {name} on {len(train)} clips")
             network = networks.build(MODEL, len(self.labels), p.audio, p.features, p.classifier, seed)
             training.train(
-                network, train, self.labels, p.audio, p.classifier, p.runtime, self.device, seed, None,
-                checkpoint.Checkpoint(self.work / "classifiers" / f"{name}.pt"), lambda step, measured: None, None,
-            )  # fmt: skip
+                network,
+                train,
+                self.labels,
+                p.audio,
+                p.classifier,
+                p.runtime,
+                self.device,
+                seed,
+                None,
+                checkpoint.Checkpoint(self.work / "classifiers" / f"{name}.pt"),
+                lambda step, measured: None,
+                None,
+            )
         probabilities = training.predict(network, test, p.audio, p.runtime, self.device, p.classifier.batch_size)
         column = HEARD if way == HEARD else arm
         table = scores.predictions(test, probabilities, self.labels, MODEL, column, seed, p.split.test_fold)
@@ -265,8 +285,9 @@ def report(by_file: Bootstrap, grouped: Bootstrap, seeds: list[int]) -> None:
     table("flatters by", flattery, "+.1f")
     gains = {
         NAMES[way]: [paired(found, key, "none", m) for m in metrics]
-        for way, found, key, arm in runs if arm == "diffusion"
-    }  # fmt: skip
+        for way, found, key, arm in runs
+        if arm == "diffusion"
+    }
     if gains:
         table("diffusion against none, paired", gains, "+.1f")
     if len(seeds) == 1:
@@ -284,9 +305,10 @@ def main(*given: str) -> None:
     p = params.load()
     machine = p.runtime.model_copy(update={"threads": arguments.threads or p.runtime.threads})
     bench = Bench(
-        p.model_copy(update={"runtime": machine}), ["none"] if arguments.by_clip_only else ["none", "diffusion"],
+        p.model_copy(update={"runtime": machine}),
+        ["none"] if arguments.by_clip_only else ["none", "diffusion"],
         arguments.work,
-    )  # fmt: skip
+    )
     seeds = arguments.seeds or p.classifier.seeds
     print(f"work is kept in {bench.work}")
     grouped = [bench.rule(seeds), *([] if arguments.by_clip_only else [bench.heard(seeds)])]

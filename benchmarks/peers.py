@@ -42,22 +42,25 @@ from torch import Tensor
 
 from benchmarks.variations import LEARNED, RATE, Bench, changed
 from counterpoise.cli import params
+from counterpoise.codecs.latents import Normaliser, Pool, reflect
 from counterpoise.core import audio
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import autocast, seed_for
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model
-from counterpoise.codecs.latents import Normaliser, Pool, reflect
-from counterpoise.core.runtime import autocast, seed_for
 
 WORKERS = Path(__file__).with_suffix("")
 # torchvision (BSD-3) 0.29.1 is the one that belongs to torch 2.14.1. accelerate is Apache 2.0, the others MIT.
 REQUIREMENTS = {
     "denoising_diffusion": [
-        "denoising-diffusion-pytorch==2.3.4", "ema-pytorch==0.8.3", "torchvision==0.29.1", "accelerate==1.15.0",
+        "denoising-diffusion-pytorch==2.3.4",
+        "ema-pytorch==0.8.3",
+        "torchvision==0.29.1",
+        "accelerate==1.15.0",
         "einops==0.8.2",
     ],
     "audio_diffusion": ["audio-diffusion-pytorch==0.1.3", "a-unet==0.0.16", "einops==0.8.2"],
-}  # fmt: skip
+}
 PEERS = {  # a worker, and which of its networks
     "ddpm-1d": ("denoising_diffusion", "1d"),
     "ddpm-2d": ("denoising_diffusion", "2d"),
@@ -68,9 +71,17 @@ STARTS = ["own", "noise"]
 SIGMA = 1.0
 MEL_FRAMES = 16  # the mels' length is a multiple of it, and 64 at least; that of waves of 256, and 2 ** 14 at least
 COLUMNS = {
-    "minutes": "{:.1f}", "steps": "{:.0f}", "parameters": "{:.2e}", "loss": "{:.3f}", "recognised": "{:.2f}",
-    "cosine": "{:.2f}", "copies %": "{:.0f}", "bad %": "{:.0f}", "KAD": "{:.1f}", "x real time": "{:.1f}",
-}  # fmt: skip
+    "minutes": "{:.1f}",
+    "steps": "{:.0f}",
+    "parameters": "{:.2e}",
+    "loss": "{:.3f}",
+    "recognised": "{:.2f}",
+    "cosine": "{:.2f}",
+    "copies %": "{:.0f}",
+    "bad %": "{:.0f}",
+    "KAD": "{:.1f}",
+    "x real time": "{:.1f}",
+}
 
 
 @dataclass
@@ -130,9 +141,11 @@ def train_for(
     start, steps = time.perf_counter(), max(10, round(60 * minutes / per_step))
     trained = run(network, steps, lambda step, loss: None)
     return trained, {
-        "minutes": (time.perf_counter() - start) / 60, "steps": steps, "loss": trained.loss,
+        "minutes": (time.perf_counter() - start) / 60,
+        "steps": steps,
+        "loss": trained.loss,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-    }  # fmt: skip
+    }
 
 
 class Timed(Bench):
@@ -202,11 +215,27 @@ class Timed(Bench):
         with tempfile.TemporaryDirectory() as folder:
             given, answer = Path(folder) / "given.safetensors", Path(folder) / "made.safetensors"
             save_file({"data": torch.stack([reflect(clip, length) for clip in data]), "seeds": seeds}, given)
-            subprocess.run([
-                python, WORKERS / f"{kind}.py", network, given, answer, "--minutes", str(minutes),
-                "--sigma", str(SIGMA), "--sampling-steps", str(sampling_steps),
-                "--threads", str(self.p.runtime.threads), "--seed", str(self.p.diffusion.seed), *bf16,
-            ], check=True)  # fmt: skip
+            subprocess.run(
+                [
+                    python,
+                    WORKERS / f"{kind}.py",
+                    network,
+                    given,
+                    answer,
+                    "--minutes",
+                    str(minutes),
+                    "--sigma",
+                    str(SIGMA),
+                    "--sampling-steps",
+                    str(sampling_steps),
+                    "--threads",
+                    str(self.p.runtime.threads),
+                    "--seed",
+                    str(self.p.diffusion.seed),
+                    *bf16,
+                ],
+                check=True,
+            )
             with safe_open(answer, framework="pt") as file:
                 took = json.loads(file.metadata()["took"])
                 varied = {start: file.get_tensor(start) for start in STARTS}

@@ -17,19 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import sklearn.metrics
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from counterpoise.classifiers import networks, settings
+from counterpoise.classifiers import networks, settings, training
 from counterpoise.core import audio, runtime, tables
-from counterpoise.datasets import settings
-from counterpoise.embeddings import cache, spectrogram
-from counterpoise.classifiers import training
-from counterpoise.embeddings import audioset
+from counterpoise.datasets import settings, urbansound8k
+from counterpoise.embeddings import audioset, spectrogram
 from counterpoise.embeddings.yamnet import load_audioset
-from counterpoise.datasets import urbansound8k
 
 AUDIO = audio.Audio(sample_rate=16000, channels=1, seconds=4)
 WAYS = {
@@ -81,15 +77,31 @@ def main() -> None:
 
         def network(way: str, seed: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
             classifier = settings.Classifier(
-                seeds=[seed], steps=arguments.steps, batch_size=arguments.batch_size, body_rate=arguments.body_rate,
-                learning_rate=arguments.learning_rate, yamnet_patches=arguments.patches, **WAYS[way],
+                seeds=[seed],
+                steps=arguments.steps,
+                batch_size=arguments.batch_size,
+                body_rate=arguments.body_rate,
+                learning_rate=arguments.learning_rate,
+                yamnet_patches=arguments.patches,
+                **WAYS[way],
             )
 
             def learn(train: np.ndarray, test: np.ndarray) -> np.ndarray:
                 model = networks.build("yamnet", len(labels), AUDIO, spectrogram.Features(), classifier, seed, weights)
                 training.train(
-                    model, examples.iloc[train], labels, AUDIO, classifier, machine, device, seed, None, None,
-                    lambda step, measured: None, None, cache,
+                    model,
+                    examples.iloc[train],
+                    labels,
+                    AUDIO,
+                    classifier,
+                    machine,
+                    device,
+                    seed,
+                    None,
+                    None,
+                    lambda step, measured: None,
+                    None,
+                    cache,
                 )
                 tested = examples.iloc[test]
                 return training.predict(model, tested, AUDIO, machine, device, 32, cache).argmax(axis=1)

@@ -32,22 +32,36 @@ from counterpoise import codecs
 from counterpoise.augment import effects, latents
 from counterpoise.cli import params
 from counterpoise.codecs import encode
-from counterpoise.core import audio, checkpoint, runtime, tables
-from counterpoise.filtering import class_filter, herding
-from counterpoise.generation import sdedit, settings
-from counterpoise.metrics import kad, signal
-from counterpoise.embeddings import audioset
-from counterpoise.embeddings.embedder import Embedder
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
+from counterpoise.core import audio, checkpoint, runtime
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model
+from counterpoise.embeddings import audioset
+from counterpoise.embeddings.embedder import Embedder
+from counterpoise.filtering import class_filter, herding
 from counterpoise.filtering.class_filter import ClassFilter
-from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
+from counterpoise.generation import sdedit, settings
+from counterpoise.metrics import kad, signal
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on
-    "mode", "init", "base_steps", "altered", "batch_size", "crop_frames", "widths", "layers", "attention", "optimiser",
-    "learning_rate", "warmup_steps", "ema_decay", "noise_mean", "noise_std", "seed",
-}  # fmt: skip
+    "mode",
+    "init",
+    "base_steps",
+    "altered",
+    "batch_size",
+    "crop_frames",
+    "widths",
+    "layers",
+    "attention",
+    "optimiser",
+    "learning_rate",
+    "warmup_steps",
+    "ema_decay",
+    "noise_mean",
+    "noise_std",
+    "seed",
+}
 
 
 class Bench:
@@ -113,9 +127,18 @@ class Bench:
             listen = self.rehearse(name, network, normaliser, start) if anew else None
             state = checkpoint.Checkpoint(unfinished)
             trained = training.train(
-                network, pool, normaliser, steps, self.p.diffusion, self.p.runtime, self.device, state,
-                self.hear_loss, name, listen,
-            )  # fmt: skip
+                network,
+                pool,
+                normaliser,
+                steps,
+                self.p.diffusion,
+                self.p.runtime,
+                self.device,
+                state,
+                self.hear_loss,
+                name,
+                listen,
+            )
             minutes = (time.perf_counter() - start) / 60
             print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
             networks.save(network, folder / "unet")
@@ -216,8 +239,13 @@ class Bench:
         copies = kad.novelty(embedded, reference, real_groups=real.source_id.tolist()).near_copy
         bad = [bool(t(torch.from_numpy(w)[None])[0]) for w in waves for t in (signal.is_silent, signal.is_clipped)]
         return {
-            "class": label, "what": name, "n": len(waves), "recognised": recognised.mean(), "cosine": cosine.mean(),
-            "copies %": 100 * copies.mean(), "bad %": 100 * np.sum(bad) / len(waves),
+            "class": label,
+            "what": name,
+            "n": len(waves),
+            "recognised": recognised.mean(),
+            "cosine": cosine.mean(),
+            "copies %": 100 * copies.mean(),
+            "bad %": 100 * np.sum(bad) / len(waves),
             "KAD": kad.kad(embedded, self.embedded["out"][held_out]) if len(waves) > 1 else np.nan,
             "kept %": 100 * kept,
         }
@@ -258,9 +286,14 @@ class Bench:
 def picture(bench: Bench, labels: list[str], settings: dict[str, settings.Generate], path: Path) -> None:
     """A clip of each class beside its variations, all decoded and encoded again: what can be heard."""
     figure, axes = plt.subplots(
-        len(labels), 2 + len(settings), figsize=(3 * (2 + len(settings)), 1.7 * len(labels)), squeeze=False,
-        sharex=True, sharey=True, layout="constrained",
-    )  # fmt: skip
+        len(labels),
+        2 + len(settings),
+        figsize=(3 * (2 + len(settings)), 1.7 * len(labels)),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
     mel = codecs.build(CodecSettings(name="mel"), bench.device)
     for label, row in zip(labels, axes):
         first = bench.of(bench.seen, label).clip_id.iloc[0]

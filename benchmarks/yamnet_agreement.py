@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from counterpoise.classifiers.networks.yamnet import YAMNet
 from counterpoise.core import audio
 from counterpoise.embeddings import audioset
-from counterpoise.classifiers.networks.yamnet import YAMNet
-from counterpoise.embeddings.yamnet import load_audioset
-from counterpoise.embeddings.yamnet import yamnet_patches
+from counterpoise.embeddings.yamnet import load_audioset, yamnet_patches
 
 PATCH, HOP = 15600, 7680  # samples at 16 kHz
 

@@ -23,7 +23,9 @@ def main() -> None:
     tables.write(found.mended, MENDED)
     tables.write(found.duplicates, DUPLICATES)
     print(f"{len(found.clips)} clips of {found.clips.source_id.nunique()} recordings")
-    print(f"{len(found.rejected)} rejected ({REJECTED}), {len(found.mended)} notes on mended or doubtful files ({MENDED})")
+    print(
+        f"{len(found.rejected)} rejected ({REJECTED}), {len(found.mended)} notes on mended or doubtful files ({MENDED})"
+    )
     print(f"{len(found.duplicates)} pairs of the same sound ({DUPLICATES})")
 
 

@@ -44,7 +44,13 @@ def main(label: str) -> None:
         made = {clip_id: partial / f"{clip_id}.flac" for clip_id in lineage.clip_id}
         roots = dict(zip(lineage.clip_id, lineage.root_clip_id, strict=True))
         for clip_id, wave in sdedit.make(
-            Model.load(DIFFUSION / label, device), lineage, shelf, codec, p.generate, p.runtime, device,
+            Model.load(DIFFUSION / label, device),
+            lineage,
+            shelf,
+            codec,
+            p.generate,
+            p.runtime,
+            device,
             lambda clip_ids: all(made[clip_id].exists() for clip_id in clip_ids),
         ):
             samples = round(shelf.seconds(roots[clip_id]) * codec.sample_rate)

@@ -49,12 +49,12 @@ def main() -> None:
     filtered = [] if is_empty(CLASS_FILTER) else seen.read(CLASS_FILTER)["clip_ids"]
 
     # Tables
-    hashes = {path: tables.sha256(path) for path in [*clips.path, *lineage.path]}
+    hashes: dict[str, str] = {path: tables.sha256(path) for path in [*clips.path, *lineage.path]}
     part = {name: clips[clips.partition == name] for name in ("train", "val", "test")}
-    held_out = {name: split.examples(part[name], None, hashes.get) for name in ("val", "test")}
+    held_out = {name: split.examples(part[name], None, hashes.__getitem__) for name in ("val", "test")}
     plan = tables.read(PLAN, tables.BALANCE)
     material = Material(part["train"], plan, p.aug.real_through_codec, p.generate.seed)
-    train = {name: material.table(arm.load(name), lineage, hashes.get) for name in p.arms}
+    train = {name: material.table(arm.load(name), lineage, hashes.__getitem__) for name in p.arms}
 
     # Proof
     proof = audit.audit(clips.assign(sha256=clips.path.map(hashes)), lineage, learned, filtered)

@@ -49,9 +49,7 @@ def main() -> None:
         normaliser = Normaliser.fit(pool)
         network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(p.classes))
         state = Checkpoint(folder / "state.pt")
-        trained = training.train(
-            network, pool, normaliser, d.base_steps, d, p.runtime, device, state, report, "base"
-        )
+        trained = training.train(network, pool, normaliser, d.base_steps, d, p.runtime, device, state, report, "base")
         model.save_base(BASE, network, trained.early, normaliser, list(p.classes), pool.clip_ids)
 
 

@@ -43,7 +43,16 @@ def main() -> None:
         # What an embedding is
         if p.class_filter.embedding == "own":
             own_network.train(
-                CLASS_FILTER, examples, labels, p.audio, p.features, p.classifier, p.class_filter, p.runtime, device, folder
+                CLASS_FILTER,
+                examples,
+                labels,
+                p.audio,
+                p.features,
+                p.classifier,
+                p.class_filter,
+                p.runtime,
+                device,
+                folder,
             )
         else:
             ClassFilter.save_embedder(CLASS_FILTER, PRETRAINED)

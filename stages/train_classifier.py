@@ -42,9 +42,21 @@ def main(arm: str, model: str) -> None:
             network = networks.build(model, len(labels), p.audio, p.features, seed, body, **pretrained)
             with Live(str(PLOTS / "training" / name / f"seed{seed}"), **LIVE) as live:
                 training.train(
-                    network, examples, labels, p.audio, c, p.runtime, device, seed, weights,
-                    Checkpoint(folder / f"seed{seed}.pt"), functools.partial(report, live), validation,
-                    cache("embeddings"), mixup, how.loss,
+                    network,
+                    examples,
+                    labels,
+                    p.audio,
+                    c,
+                    p.runtime,
+                    device,
+                    seed,
+                    weights,
+                    Checkpoint(folder / f"seed{seed}.pt"),
+                    functools.partial(report, live),
+                    validation,
+                    cache("embeddings"),
+                    mixup,
+                    how.loss,
                 )
             card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
             io.save(CLASSIFIER / name / f"seed{seed}", network, card)

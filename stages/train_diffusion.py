@@ -50,20 +50,40 @@ def main(label: str) -> None:
         live.make_summary()
 
     with working(out) as folder, live:
-        pool = latents.pool([(packed, rows)], d.augmented, d.seed, p.codec, device, folder) if steps else None
+        pool = latents.pool([(packed, rows)], d.augmented, d.seed, p.codec, device, folder)
         if alone:
             denoiser, clip_ids = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
         else:
             denoiser, clip_ids = Model.of_base(BASE, label, tuned=steps > 0), seen.read(BASE)["clip_ids"]
-        if pool:
+        if steps:
             clip_ids = [*clip_ids, *pool.clip_ids]
             validation = early_stopping.begin(
-                denoiser, label, packed, partition, PRETRAINED, p.features, p.codec, d, p.generate, p.runtime, device,
-                report, folder,
+                denoiser,
+                label,
+                packed,
+                partition,
+                PRETRAINED,
+                p.features,
+                p.codec,
+                d,
+                p.generate,
+                p.runtime,
+                device,
+                report,
+                folder,
             )
             trained = training.train(
-                denoiser.network, pool, denoiser.normaliser, steps, d, p.runtime, device,
-                Checkpoint(folder / "state.pt"), lambda at, loss: report(at, loss=loss), label, validation,
+                denoiser.network,
+                pool,
+                denoiser.normaliser,
+                steps,
+                d,
+                p.runtime,
+                device,
+                Checkpoint(folder / "state.pt"),
+                lambda at, loss: report(at, loss=loss),
+                label,
+                validation,
             )
             denoiser = denoiser.with_weak(trained.early)
             if validation:

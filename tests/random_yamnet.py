@@ -7,10 +7,10 @@ import safetensors.torch
 import torch
 
 from counterpoise.classifiers.networks.yamnet import YAMNet
-from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT
 
 ORIGIN = {"format": AUDIOSET_FORMAT, "kind": "tflite", "licence": "Apache-2.0", "sha256": "0" * 64, "source": "test"}
 

@@ -10,10 +10,21 @@ from counterpoise.core.settings import Section
 S = TypeVar("S", bound=Section)
 PARAMS = Path(__file__).parents[1] / "params.yaml"
 SECTIONS = {
-    "Data": "data", "Audio": "audio", "Split": "split", "CodecSettings": "codec", "MelSettings": "codec.mel",
-    "EncodecSettings": "codec.encodec", "Diffusion": "diffusion", "Generate": "generate", "Aug": "aug",
-    "Features": "features", "Classifier": "classifier", "Yamnet": "yamnet", "ClassFilterSettings": "class_filter",
-    "Evaluation": "evaluation", "Runtime": "runtime",
+    "Data": "data",
+    "Audio": "audio",
+    "Split": "split",
+    "CodecSettings": "codec",
+    "MelSettings": "codec.mel",
+    "EncodecSettings": "codec.encodec",
+    "Diffusion": "diffusion",
+    "Generate": "generate",
+    "Aug": "aug",
+    "Features": "features",
+    "Classifier": "classifier",
+    "Yamnet": "yamnet",
+    "ClassFilterSettings": "class_filter",
+    "Evaluation": "evaluation",
+    "Runtime": "runtime",
 }
 
 

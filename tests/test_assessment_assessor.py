@@ -8,28 +8,36 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-
 from settings import settings_of
+
 from counterpoise import codecs
+from counterpoise.assessment.assessor import Assessor, derived
+from counterpoise.assessment.measures import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
+from counterpoise.assessment.sounds import Listener
 from counterpoise.augment import clips, effects
 from counterpoise.codecs import encode
-from counterpoise.core import audio, tables
-from counterpoise.assessment.assessor import Assessor, derived
-from counterpoise.embeddings.spectrogram import MelSpectrogram
-from counterpoise.assessment.measures import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
 from counterpoise.codecs.latents import Packed, Shelf
-from counterpoise.assessment.sounds import Listener
-from counterpoise.codecs.settings import CodecSettings
-from counterpoise.codecs.settings import MelSettings
+from counterpoise.codecs.settings import CodecSettings, MelSettings
+from counterpoise.core import audio, tables
 from counterpoise.core.audio import Audio
-from counterpoise.embeddings.settings import Features
 from counterpoise.core.runtime import seed_for
+from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.spectrogram import MelSpectrogram
 
 FORM = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
-CODEC = settings_of(CodecSettings, 
+CODEC = settings_of(
+    CodecSettings,
     name="mel",
-    mel=settings_of(MelSettings, 
-        bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
+    mel=settings_of(
+        MelSettings,
+        bands=24,
+        f_max=4000,
+        n_fft=256,
+        window=256,
+        hop=64,
+        sample_rate=8000,
+        nnls_steps=3,
+        griffin_lim_steps=4,
     ),
 )
 SEED = 3
@@ -56,7 +64,9 @@ def clips(tmp_path_factory):
 def assessor(clips, tmp_path_factory):
     codec, path = codecs.build(CODEC, torch.device("cpu")), tmp_path_factory.mktemp("latents") / "howl.safetensors"
     encode.encode(codec, clips, path, 4)
-    ear = Listener(spectrum, MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM)
+    ear = Listener(
+        spectrum, MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), FORM.sample_rate), FORM
+    )
     return Assessor(ear, Shelf([Packed(path)]), codec, 2, SEED)
 
 
@@ -67,9 +77,21 @@ def lineage(tmp_path):
     for i, (root, strength) in enumerate([("c1", 0.5), ("c2", 0.5), ("c1", 4.0), ("c3", 2.0)]):
         noise = np.random.default_rng(i).normal(size=(1, 2000)).astype(np.float32)
         audio.write_flac(tmp_path / f"v{i}.flac", 0.1 * noise, 8000)
-        rows.append({"clip_id": f"v{i}", "path": str(tmp_path / f"v{i}.flac"), "label": "howl", "start": "own",
-                     "root_clip_id": root, "other_clip_id": "", "source_id": f"r{root[1]}", "fold": 1,
-                     "strength": strength, "seed": i, "model": ""})  # fmt: skip
+        rows.append(
+            {
+                "clip_id": f"v{i}",
+                "path": str(tmp_path / f"v{i}.flac"),
+                "label": "howl",
+                "start": "own",
+                "root_clip_id": root,
+                "other_clip_id": "",
+                "source_id": f"r{root[1]}",
+                "fold": 1,
+                "strength": strength,
+                "seed": i,
+                "model": "",
+            }
+        )
     return tables.table(rows, tables.LINEAGE)
 
 
@@ -98,8 +120,12 @@ def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, m
 def test_an_example_is_a_clip_its_round_trip_and_variations_of_it_first_of_all(assessor, clips, lineage):
     shown = assessor.example(lineage, clips)
     assert [title for title, _ in shown] == [
-        "training clip", "through the codec", "strength 0.5", "strength 2, another clip", "strength 4",
-    ]  # fmt: skip
+        "training clip",
+        "through the codec",
+        "strength 0.5",
+        "strength 2, another clip",
+        "strength 4",
+    ]
     root, decoded, *made = (wave for _, wave in shown)
     assert np.array_equal(root, audio.read(clips.path[1], 8000, 1)) and decoded.shape == root.shape
     peaks = [np.abs(np.fft.rfft(wave[0])).argmax() for wave in (root, decoded)]

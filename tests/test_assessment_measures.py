@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-
 from settings import settings_of
+
 from counterpoise.assessment import measures
-from counterpoise.core import tables
-from counterpoise.metrics import kad
 from counterpoise.assessment.measures import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRIP, TRAINING, VARIATIONS
-from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.assessment.sounds import Sounds
+from counterpoise.core import tables
+from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.metrics import kad
 from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "sneeze"]
@@ -24,11 +24,15 @@ def sounds(name, label, recordings, seed, each=3, shift=0.0, trace=0.0, roots=No
     n = recordings * each
     rng = np.random.default_rng(seed)
     ids = [f"{name}_{label}_{i}" for i in range(n)]
-    table = pd.DataFrame({
-        "clip_id": ids, "label": label, "source_id": [f"{roots or name}_{label}_{i // each}" for i in range(n)],
-        "root_clip_id": [f"{roots or name}_{label}_{i}" for i in range(n)],
-        "strength": [strengths[i % len(strengths)] for i in range(n)],
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "clip_id": ids,
+            "label": label,
+            "source_id": [f"{roots or name}_{label}_{i // each}" for i in range(n)],
+            "root_clip_id": [f"{roots or name}_{label}_{i}" for i in range(n)],
+            "strength": [strengths[i % len(strengths)] for i in range(n)],
+        }
+    )
     embeddings = rng.normal(size=(n, 8)) + 5 * np.eye(8)[LABELS.index(label)] + shift * np.eye(8)[7]
     return Sounds(table, embeddings, rng.normal(size=(n, 6)) + trace, np.zeros(n, bool), np.zeros(n, bool))
 
@@ -43,7 +47,9 @@ def everything(recordings=8, **variations):
     }
     others = {"howl": sounds("test", "howl", recordings, 5), "sneeze": sounds("test", "sneeze", recordings, 6)}
     train = [sets[TRAINING], *(sounds("train", label, recordings, 7 + i) for i, label in enumerate(LABELS[1:]))]
-    judge = ClassFilter.fit(np.concatenate([s.embeddings for s in train]), pd.concat([s.clips for s in train]), LABELS, "own")
+    judge = ClassFilter.fit(
+        np.concatenate([s.embeddings for s in train]), pd.concat([s.clips for s in train]), LABELS, "own"
+    )
     return sets, others, judge
 
 
@@ -180,8 +186,20 @@ def test_the_same_sets_give_the_same_table():
 
 def test_rejections_are_counted_by_reason():
     reasons = ["", "near copy of a", "near copy of b", "taken for howl", "taken for howl", "silent"]
-    table = tables.table([{"reason": r, "clip_id": str(i), "probability": 0.5, "kept": r == "",
-                            "root_clip_id": "a", "recognised": "howl", "nearest": "a"} for i, r in enumerate(reasons)],
-                          tables.CANDIDATES)  # fmt: skip
+    table = tables.table(
+        [
+            {
+                "reason": r,
+                "clip_id": str(i),
+                "probability": 0.5,
+                "kept": r == "",
+                "root_clip_id": "a",
+                "recognised": "howl",
+                "nearest": "a",
+            }
+            for i, r in enumerate(reasons)
+        ],
+        tables.CANDIDATES,
+    )
     assert measures.rejections(table) == {"near copy": 2, "silent": 1, "taken for howl": 2}
     assert measures.rejections(table.head(1)) == {}

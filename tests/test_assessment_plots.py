@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imread
-
 from settings import settings_of
+
 from counterpoise.assessment import measures
-from counterpoise.core import tables
 from counterpoise.assessment import plots as pictures
-from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.core import tables
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.spectrogram import MelSpectrogram
 
 RATE = 16000
 SPECTROGRAM = MelSpectrogram(settings_of(Features, n_mels=64, n_fft=1024, hop=256), RATE)
@@ -19,10 +19,24 @@ SPECTROGRAM = MelSpectrogram(settings_of(Features, n_mels=64, n_fft=1024, hop=25
 def lineage(rows):
     """(root, strength) of each."""
     return tables.table(
-        [{"clip_id": f"{i}", "root_clip_id": root, "strength": strength, "path": "", "label": "bark", "start": "own",
-          "other_clip_id": "", "source_id": root, "fold": 1, "seed": i, "model": ""} for i, (root, strength) in
-         enumerate(rows)], tables.LINEAGE,
-    )  # fmt: skip
+        [
+            {
+                "clip_id": f"{i}",
+                "root_clip_id": root,
+                "strength": strength,
+                "path": "",
+                "label": "bark",
+                "start": "own",
+                "other_clip_id": "",
+                "source_id": root,
+                "fold": 1,
+                "seed": i,
+                "model": "",
+            }
+            for i, (root, strength) in enumerate(rows)
+        ],
+        tables.LINEAGE,
+    )
 
 
 def test_a_low_a_middle_and_a_high_strength_are_shown_of_one_clip_if_it_has_them():
@@ -55,8 +69,10 @@ def test_a_tone_is_drawn_at_its_frequency():
 
 def test_spectrograms_are_drawn_the_same_way_each_time_for_rows_of_unlike_length(tmp_path):
     noise = np.random.default_rng(0).normal(size=(2, 8000)).astype(np.float32) * 0.1
-    rows = {"Bark": [("training clip", noise), ("strength 1", noise[:, :3000]), ("strength 5", noise[:, :100])],
-            "Howl, a very long name": [("training clip", 0 * noise)]}  # fmt: skip
+    rows = {
+        "Bark": [("training clip", noise), ("strength 1", noise[:, :3000]), ("strength 5", noise[:, :100])],
+        "Howl, a very long name": [("training clip", 0 * noise)],
+    }
     for name in ("a", "b"):
         pictures.spectrograms(rows, SPECTROGRAM, RATE, tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -65,11 +81,25 @@ def test_spectrograms_are_drawn_the_same_way_each_time_for_rows_of_unlike_length
 
 def quality_table(**changes):
     rows = [
-        {"label": label, "set": name, "strength": np.nan, "clips": 5, "recordings": 5, "kad": k, "kad_low": k - 1,
-         "kad_high": k + 1, "recognised": 0.5, "probe": 0.6, "probe_low": 0.5, "probe_high": 0.7, "other": "",
-         **changes}
-        for label in ("bark", "howl") for k, name in enumerate(pictures.LOOKS)
-    ]  # fmt: skip
+        {
+            "label": label,
+            "set": name,
+            "strength": np.nan,
+            "clips": 5,
+            "recordings": 5,
+            "kad": k,
+            "kad_low": k - 1,
+            "kad_high": k + 1,
+            "recognised": 0.5,
+            "probe": 0.6,
+            "probe_low": 0.5,
+            "probe_high": 0.7,
+            "other": "",
+            **changes,
+        }
+        for label in ("bark", "howl")
+        for k, name in enumerate(pictures.LOOKS)
+    ]
     return tables.table(rows, measures.TABLE)
 
 

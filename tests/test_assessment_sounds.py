@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import soundfile
 import torch
-
 from settings import settings_of
-from counterpoise.core import audio
-from counterpoise.embeddings.spectrogram import MelSpectrogram
+
 from counterpoise.assessment.sounds import Listener
+from counterpoise.core import audio
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.spectrogram import MelSpectrogram
 
 FORM = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
 

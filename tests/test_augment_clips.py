@@ -8,27 +8,35 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-
 from settings import settings_of
+
 from counterpoise import codecs
-from counterpoise.augment import clips, effects
-from counterpoise.codecs import encode
-from counterpoise.core import audio, tables
-from counterpoise.splits import balance
 from counterpoise.arms.arm import Arms
+from counterpoise.augment import effects
+from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf, reflect
-from counterpoise.codecs.settings import CodecSettings
-from counterpoise.codecs.settings import MelSettings
-from counterpoise.splits.balance import Aug
+from counterpoise.codecs.settings import CodecSettings, MelSettings
+from counterpoise.core import audio, tables
 from counterpoise.core.audio import Audio as Form
+from counterpoise.splits import balance
+from counterpoise.splits.balance import Aug
 
 FORM = Form(sample_rate=8000, channels=1, seconds=1.0)
-CODEC = settings_of(CodecSettings, 
+CODEC = settings_of(
+    CodecSettings,
     name="mel",
-    mel=settings_of(MelSettings, 
-        bands=24, f_max=4000, n_fft=256, window=256, hop=64, sample_rate=8000, nnls_steps=3, griffin_lim_steps=4
+    mel=settings_of(
+        MelSettings,
+        bands=24,
+        f_max=4000,
+        n_fft=256,
+        window=256,
+        hop=64,
+        sample_rate=8000,
+        nnls_steps=3,
+        griffin_lim_steps=4,
     ),
-)  # fmt: skip
+)
 
 
 class Counting:

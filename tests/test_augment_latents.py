@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 import torch
-
 from settings import settings_of
+
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed, Writer
 from counterpoise.codecs.settings import CodecSettings
@@ -26,8 +26,16 @@ class Folding:
 
 
 def pack(path, label):
-    clips = pd.DataFrame({"clip_id": [f"{label}{i}" for i in range(3)], "label": label, "source_id": "s", "fold": 1,
-                          "seconds": 0.1, "frames": FRAMES})  # fmt: skip
+    clips = pd.DataFrame(
+        {
+            "clip_id": [f"{label}{i}" for i in range(3)],
+            "label": label,
+            "source_id": "s",
+            "fold": 1,
+            "seconds": 0.1,
+            "frames": FRAMES,
+        }
+    )
     writer, generator = Writer(path, clips, 4), torch.Generator().manual_seed(len(label))
     for row, frames in enumerate(FRAMES):
         writer.put(row, torch.randn(4, frames, generator=generator) / 9)
@@ -84,5 +92,7 @@ def test_those_of_an_interrupted_run_are_used_again(parts, tmp_path, folding, mo
 
 
 def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
-    pool = latents.pool([parts[0], (parts[1][0], [])], settings(1), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool(
+        [parts[0], (parts[1][0], [])], settings(1), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work"
+    )
     assert set(pool.labels) == {0}

@@ -3,14 +3,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-
 from settings import settings_of
+
 from counterpoise.classifiers.networks import build
-from counterpoise.embeddings.yamnet import SameConv2d
-from counterpoise.embeddings.yamnet import yamnet_patches
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.yamnet import SameConv2d, yamnet_patches
 
 torch.set_num_threads(1)
 
@@ -90,7 +89,9 @@ def test_yamnet_mixes_stereo_and_resamples():
         seconds = torch.arange(round(1.2 * rate)) / rate
         return torch.sin(2 * math.pi * (500 + 2000 * seconds) * seconds)
 
-    stereo = build("yamnet", 5, settings_of(Audio, sample_rate=44100, channels=2, seconds=1.2), FEATURES, CLASSIFIER).eval()
+    stereo = build(
+        "yamnet", 5, settings_of(Audio, sample_rate=44100, channels=2, seconds=1.2), FEATURES, CLASSIFIER
+    ).eval()
     seen = []
     stereo.maps.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():

@@ -7,20 +7,19 @@ import pandas as pd
 import pytest
 import random_yamnet
 import torch
-
 from settings import settings_of
+
+from counterpoise.classifiers.batches import draw, order
+from counterpoise.classifiers.networks import build
+from counterpoise.classifiers.networks.io import Card, ModelError, load, save
+from counterpoise.classifiers.settings import Classifier
+from counterpoise.classifiers.training import TrainingError, class_weights, mix, predict, softened, train
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
-from counterpoise.core.checkpoint import Checkpoint
-from counterpoise.classifiers.networks import build
-from counterpoise.classifiers.batches import draw, order
-from counterpoise.classifiers.networks.io import Card, ModelError, load, save
-from counterpoise.classifiers.training import TrainingError, class_weights, mix, predict, softened, train
-from counterpoise.classifiers.settings import Classifier
 from counterpoise.core.audio import Audio
-from counterpoise.core.runtime import Runtime
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime, seed_for
 from counterpoise.embeddings.settings import Features
-from counterpoise.core.runtime import seed_for
 
 torch.set_num_threads(1)
 
@@ -64,7 +63,18 @@ def run(
         told[step] = measured
 
     train(
-        model, examples, LABELS, AUDIO, classifier, runtime, CPU, 0, weights, checkpoint, report, validation,
+        model,
+        examples,
+        LABELS,
+        AUDIO,
+        classifier,
+        runtime,
+        CPU,
+        0,
+        weights,
+        checkpoint,
+        report,
+        validation,
         mixup=mixup,
     )
     return told
@@ -132,8 +142,20 @@ def test_an_interrupted_yamnet_ends_with_the_same_bits(examples, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(fresh("yamnet"), examples, LABELS, AUDIO, few(3, checkpoint_every=2), RUNTIME, CPU, 0, None, checkpoint,
-              stop, None)  # leaves the state of step 2
+        train(
+            fresh("yamnet"),
+            examples,
+            LABELS,
+            AUDIO,
+            few(3, checkpoint_every=2),
+            RUNTIME,
+            CPU,
+            0,
+            None,
+            checkpoint,
+            stop,
+            None,
+        )  # leaves the state of step 2
     assert run(resumed, examples, few(3), checkpoint=checkpoint) == told_whole
     assert same_weights(resumed, whole)
 
@@ -409,8 +431,21 @@ def test_a_frozen_body_s_cache_is_filled_once_and_changes_nothing(examples, weig
     def learn(table: pd.DataFrame, cache: Path | None, seed: int = 1) -> tuple[dict, torch.nn.Module]:
         model, classifier = pretrained(weights, "frozen", seed)
         told = {}
-        train(model, table, LABELS, AUDIO, classifier, RUNTIME, CPU, 0, None, None,
-              lambda step, measured: told.update({step: measured}), table[:6], cache)
+        train(
+            model,
+            table,
+            LABELS,
+            AUDIO,
+            classifier,
+            RUNTIME,
+            CPU,
+            0,
+            None,
+            None,
+            lambda step, measured: told.update({step: measured}),
+            table[:6],
+            cache,
+        )
         return told, model
 
     (plain, model), (kept, same) = learn(examples, None), learn(examples, tmp_path)
@@ -436,8 +471,20 @@ def test_an_interrupted_pretrained_training_ends_with_the_same_bits(examples, we
 
     checkpoint = Checkpoint(tmp_path / "run.pt")
     with pytest.raises(KeyboardInterrupt):
-        train(pretrained(weights, body)[0], examples, LABELS, AUDIO, classifier, RUNTIME, CPU, 0, None, checkpoint,
-              stop, None)
+        train(
+            pretrained(weights, body)[0],
+            examples,
+            LABELS,
+            AUDIO,
+            classifier,
+            RUNTIME,
+            CPU,
+            0,
+            None,
+            checkpoint,
+            stop,
+            None,
+        )
     resumed, _ = pretrained(weights, body, seed=99)
     assert run(resumed, examples, classifier, checkpoint=checkpoint) == told_whole
     assert same_weights(resumed, whole)

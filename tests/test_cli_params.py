@@ -6,8 +6,8 @@ from pathlib import Path
 import pydantic
 import pytest
 from ruamel.yaml import YAML
-
 from settings import settings_of
+
 from counterpoise.cli import params
 from counterpoise.core import CounterpoiseError, settings
 from counterpoise.diffusion import settings

@@ -7,9 +7,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from counterpoise.cli import params, presets
+from counterpoise.cli.presets import PresetError, use
 from counterpoise.core import settings
 from counterpoise.datasets.own import OwnError
-from counterpoise.cli.presets import PresetError, use
 
 REPOSITORY = Path(__file__).parents[1]
 PRESETS = REPOSITORY / "presets"

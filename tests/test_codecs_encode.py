@@ -5,13 +5,12 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-
 from settings import settings_of
-from counterpoise.codecs import mel
-from counterpoise.codecs.mel import MelCodec
+
 from counterpoise.codecs.encode import encode
-from counterpoise.codecs.round_trip import round_trip
 from counterpoise.codecs.latents import Packed
+from counterpoise.codecs.mel import MelCodec
+from counterpoise.codecs.round_trip import round_trip
 
 SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
 
@@ -41,8 +40,18 @@ def clips(tmp_path):
         n = round(seconds * rate)
         wave = 0.2 * rng.normal(size=n) + 0.3 * np.sin(2 * np.pi * 200 * (number + 1) * np.arange(n) / rate)
         soundfile.write(tmp_path / f"{number}.wav", wave, rate)
-        rows.append({"clip_id": str(number), "path": str(tmp_path / f"{number}.wav"), "label": "bark", "source_id": "s",
-                     "fold": 1, "seconds": n / rate, "sample_rate": rate, "channels": 1})  # fmt: skip
+        rows.append(
+            {
+                "clip_id": str(number),
+                "path": str(tmp_path / f"{number}.wav"),
+                "label": "bark",
+                "source_id": "s",
+                "fold": 1,
+                "seconds": n / rate,
+                "sample_rate": rate,
+                "channels": 1,
+            }
+        )
     return pd.DataFrame(rows)
 
 

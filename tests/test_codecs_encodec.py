@@ -10,15 +10,13 @@ import torch
 from encodec.model import EncodecModel
 from encodec.modules import SEANetDecoder, SEANetEncoder
 from encodec.utils import _linear_overlap_add
-
 from settings import settings_of
+
 from counterpoise import codecs
-from counterpoise.codecs import encode, encodec
-from counterpoise.core import audio
-from counterpoise.codecs import CodecError, build
-from counterpoise.codecs import encodec
+from counterpoise.codecs import CodecError, build, encode, encodec
 from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
 from counterpoise.codecs.latents import Packed
+from counterpoise.core import audio
 
 CPU = torch.device("cpu")
 NAMES = ["encodec_24khz", "encodec_48khz"]
@@ -36,9 +34,15 @@ def narrow(name: str, pretrained: bool) -> EncodecModel:
         "norm": "weight_norm" if causal else "time_group_norm",
     }
     model = EncodecModel(
-        SEANetEncoder(**shape), SEANetDecoder(**shape), official.quantizer, official.target_bandwidths,
-        official.sample_rate, official.channels, official.normalize, official.segment,
-    )  # fmt: skip
+        SEANetEncoder(**shape),
+        SEANetDecoder(**shape),
+        official.quantizer,
+        official.target_bandwidths,
+        official.sample_rate,
+        official.channels,
+        official.normalize,
+        official.segment,
+    )
     return model.eval()
 
 
@@ -70,12 +74,14 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def codecs(weights):
     return {
-        name: build(settings_of(CodecSettings, name=name, encodec=settings_of(EncodecSettings, checkpoint=str(path))), CPU)
+        name: build(
+            settings_of(CodecSettings, name=name, encodec=settings_of(EncodecSettings, checkpoint=str(path))), CPU
+        )
         for name, path in weights.items()
     }
 
 
-@pytest.fixture()
+@pytest.fixture
 def server(tmp_path):
     """A local folder and the address that serves it."""
     handler = functools.partial(QuietHandler, directory=str(tmp_path))
@@ -97,10 +103,18 @@ def noise(channels: int, samples: int, seed: int = 0, batch: int = 1) -> torch.T
 def test_they_say_what_every_codec_says(codecs):
     small, large = codecs["encodec_24khz"], codecs["encodec_48khz"]
     assert (small.name, small.sample_rate, small.channels, small.latent_channels, small.hop) == (
-        "encodec_24khz", 24000, 1, 128, 320,
+        "encodec_24khz",
+        24000,
+        1,
+        128,
+        320,
     )
     assert (large.name, large.sample_rate, large.channels, large.latent_channels, large.hop) == (
-        "encodec_48khz", 48000, 2, 129, 320,
+        "encodec_48khz",
+        48000,
+        2,
+        129,
+        320,
     )
 
 
@@ -241,8 +255,16 @@ def test_files_of_any_length_rate_and_channels_are_encoded_alike_in_any_batch(co
     for number, samples in enumerate((1, round(0.05 * rate), rate - 1, rate, rate + 1)):
         wave = noise(channels, samples, seed=number)[0].numpy()
         audio.write_flac(tmp_path / f"{number}.flac", wave, rate)
-        rows.append({"clip_id": str(number), "path": str(tmp_path / f"{number}.flac"), "label": "bark",
-                     "source_id": "s", "fold": 1, "seconds": samples / rate})  # fmt: skip
+        rows.append(
+            {
+                "clip_id": str(number),
+                "path": str(tmp_path / f"{number}.flac"),
+                "label": "bark",
+                "source_id": "s",
+                "fold": 1,
+                "seconds": samples / rate,
+            }
+        )
     clips = pd.DataFrame(rows)
     encode.encode(codec, clips, tmp_path / "together.safetensors", 8)
     encode.encode(codec, clips.iloc[[1]], tmp_path / "alone.safetensors", 8)
@@ -256,8 +278,18 @@ def test_files_of_any_length_rate_and_channels_are_encoded_alike_in_any_batch(co
 def test_48khz_the_end_of_an_encoded_file_comes_back_as_loud_as_the_rest(codecs, tmp_path):
     codec = codecs["encodec_48khz"]
     audio.write_flac(tmp_path / "0.flac", noise(2, 57600)[0].numpy(), 48000)
-    clips = pd.DataFrame([{"clip_id": "0", "path": str(tmp_path / "0.flac"), "label": "bark", "source_id": "s",
-                           "fold": 1, "seconds": 1.2}])  # fmt: skip
+    clips = pd.DataFrame(
+        [
+            {
+                "clip_id": "0",
+                "path": str(tmp_path / "0.flac"),
+                "label": "bark",
+                "source_id": "s",
+                "fold": 1,
+                "seconds": 1.2,
+            }
+        ]
+    )
     encode.encode(codec, clips, tmp_path / "bark.safetensors", 8)
     wave = codec.decode(Packed(tmp_path / "bark.safetensors")[0][None])[0]
     assert 20 * math.log10(wave[:, -9600:].std() / wave[:, :48000].std()) == pytest.approx(0, abs=1)  # dB
@@ -290,8 +322,8 @@ def test_requantising_passes_latents_through_the_models_quantiser(codecs, weight
 def test_requantising_in_pieces_changes_nothing(weights):
     waves = []
     for chunk_seconds in (5.0, 0.1):
-        settings = settings_of(EncodecSettings, 
-            checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
+        settings = settings_of(
+            EncodecSettings, checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
         )
         codec = EncodecCodec("encodec_24khz", settings, CPU)
         waves.append(codec.decode(codec.encode(noise(1, 8000))))

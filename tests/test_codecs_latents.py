@@ -13,11 +13,16 @@ CHANNELS = 6
 
 
 def clips(frames):
-    return pd.DataFrame({
-        "clip_id": [f"{i:03d}" for i in range(len(frames))], "label": "bark",
-        "source_id": ["007", "1e5", "", "é,\"x"][: len(frames)], "fold": 1, "seconds": 0.1 * np.array(frames),
-        "frames": frames,
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "clip_id": [f"{i:03d}" for i in range(len(frames))],
+            "label": "bark",
+            "source_id": ["007", "1e5", "", 'é,"x'][: len(frames)],
+            "fold": 1,
+            "seconds": 0.1 * np.array(frames),
+            "frames": frames,
+        }
+    )
 
 
 def pack(path, latents):

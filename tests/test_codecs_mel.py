@@ -3,13 +3,11 @@ import math
 import numpy as np
 import pytest
 import torch
-
 from settings import settings_of
-from counterpoise import codecs
-from counterpoise.codecs import mel
-from counterpoise.metrics import signal
+
 from counterpoise.codecs import CodecError, build
 from counterpoise.codecs.mel import FLOOR, MelCodec
+from counterpoise.metrics import signal
 
 CPU = torch.device("cpu")
 RATE = 16000

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from settings import settings_of
+
 from counterpoise.compare import command as compare
 from counterpoise.compare import configurations as c
 from counterpoise.compare import experiments, pictures, scores
 from counterpoise.compare.configurations import Configuration
-from counterpoise.compare.experiments import Experiment, ExperimentsError, WORKSPACE
+from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
 from counterpoise.metrics.intervals import Evaluation
 
 ROOT = Path(__file__).parent.parent

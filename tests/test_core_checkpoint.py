@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from settings import settings_of
+
 from counterpoise.core import checkpoint
-from counterpoise.generation import settings
 from counterpoise.core.checkpoint import Checkpoint
 
 DETERMINANTS = {
-    "stage": "train", "steps": 3, "rate": 0.1, "seen": ["a", "b"], "none": None, "generate": settings_of(Generate),
-}  # fmt: skip
+    "stage": "train",
+    "steps": 3,
+    "rate": 0.1,
+    "seen": ["a", "b"],
+    "none": None,
+    "generate": settings_of(Generate),
+}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +48,7 @@ def key_of(script: Path, text: str) -> str:
     root = Path(checkpoint.__file__).parents[1]
     return subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(root)}
-    ).stdout  # fmt: skip
+    ).stdout
 
 
 def test_the_key_is_the_same_in_another_process_and_changes_with_the_script(tmp_path):
@@ -66,9 +70,13 @@ def test_the_key_changes_with_the_packages_source(monkeypatch, tmp_path):
 
 def test_a_state_comes_back_as_it_was(tmp_path):
     state = {
-        "weights": {"w": torch.randn(3, 2, generator=torch.Generator().manual_seed(0))}, "losses": [0.1, 1 / 3],
-        "generator": torch.Generator().manual_seed(5).get_state(), "step": 7, "name": "bark", "none": None,
-    }  # fmt: skip
+        "weights": {"w": torch.randn(3, 2, generator=torch.Generator().manual_seed(0))},
+        "losses": [0.1, 1 / 3],
+        "generator": torch.Generator().manual_seed(5).get_state(),
+        "step": 7,
+        "name": "bark",
+        "none": None,
+    }
     kept = Checkpoint(tmp_path / "new" / "state.pt")
     assert kept.load() is None
     kept.save(state)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from settings import settings_of
+
 from counterpoise.core import runtime
 from counterpoise.core.runtime import Runtime
 
@@ -37,9 +37,13 @@ def holder(tmp_path):
     """Another process that holds the lock until it is killed."""
     lock = tmp_path / "locks" / "bark.lock"
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+        [sys.executable, "-c", HOLD, lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+    )
     assert process.stdout.readline() == "held\n"
     yield process, lock
     process.kill()
@@ -69,9 +73,8 @@ def test_a_lock_refuses_a_second_process_waits_for_it_and_ends_with_it(holder, c
 
 def test_a_lock_can_be_taken_again_after_an_error(tmp_path):
     lock = tmp_path / "new" / "folder" / "lock"
-    with pytest.raises(ZeroDivisionError):
-        with runtime.exclusive(lock, wait=False):
-            1 / 0
+    with pytest.raises(ZeroDivisionError), runtime.exclusive(lock, wait=False):
+        1 / 0
     with runtime.exclusive(lock, wait=False):
         assert lock.exists()
 
@@ -133,6 +136,9 @@ def test_denoisers_are_compiled_where_it_is_asked_for_or_pays():
     network, cpu, cuda = torch.nn.Linear(2, 2), torch.device("cpu"), torch.device("cuda")
     assert runtime.compiled(network, settings_of(Runtime), cpu) is network
     assert runtime.compiled(network, settings_of(Runtime, compile="off"), cuda) is network
-    for compiled in (runtime.compiled(network, settings_of(Runtime), cuda), runtime.compiled(network, settings_of(Runtime, compile="on"), cpu)):
+    for compiled in (
+        runtime.compiled(network, settings_of(Runtime), cuda),
+        runtime.compiled(network, settings_of(Runtime, compile="on"), cpu),
+    ):
         assert compiled is not network
         assert next(compiled.parameters()) is network.weight

@@ -10,9 +10,15 @@ from counterpoise.core import tables
 
 def clip(clip_id, **change):
     return {
-        "clip_id": clip_id, "path": f"data/{clip_id}.wav", "label": "bark", "source_id": "s", "fold": 1,
-        "seconds": 1.25, "sample_rate": 16000, "channels": 1,
-    } | change  # fmt: skip
+        "clip_id": clip_id,
+        "path": f"data/{clip_id}.wav",
+        "label": "bark",
+        "source_id": "s",
+        "fold": 1,
+        "seconds": 1.25,
+        "sample_rate": 16000,
+        "channels": 1,
+    } | change
 
 
 @pytest.mark.parametrize("text", ["007", "1e5", "", "NA", "nan", "True", "-inf", "a,b", 'say "bow"', "ü 犬", " x "])
@@ -24,8 +30,9 @@ def test_text_stays_the_text_that_it_was(tmp_path, text):
     pd.testing.assert_frame_equal(back, clips)
 
 
-@pytest.mark.parametrize("columns", [getattr(catalog, name) for name in
-                                     ("CLIPS", "REJECTED", "LINEAGE", "BALANCE", "EXAMPLES")])  # fmt: skip
+@pytest.mark.parametrize(
+    "columns", [getattr(catalog, name) for name in ("CLIPS", "REJECTED", "LINEAGE", "BALANCE", "EXAMPLES")]
+)
 @pytest.mark.parametrize("count", [0, 2])
 def test_every_table_keeps_its_types(tmp_path, columns, count):
     values = {"str": "x", "int64": 2**62 + 1, "float64": 0.5, "bool": True}
@@ -38,7 +45,7 @@ def test_every_table_keeps_its_types(tmp_path, columns, count):
 
 
 def test_false_stays_false(tmp_path):
-    row = {name: "x" for name in tables.EXAMPLES}
+    row = dict.fromkeys(tables.EXAMPLES, "x")
     examples = tables.table([row | {"synthetic": False}, row | {"synthetic": True}], tables.EXAMPLES)
     tables.write(examples, tmp_path / "examples.csv")
     assert tables.read(tmp_path / "examples.csv", tables.EXAMPLES).synthetic.tolist() == [False, True]

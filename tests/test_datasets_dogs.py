@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-
 from settings import settings_of
+
 from counterpoise.core import tables
 from counterpoise.datasets import dogs
 from counterpoise.datasets.settings import Data

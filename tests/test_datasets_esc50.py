@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pooch
 import pytest
-
 from settings import settings_of
+
 from counterpoise.core import tables
 from counterpoise.datasets import esc50
 from counterpoise.datasets.esc50 import COLLECTION, listing

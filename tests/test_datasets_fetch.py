@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from counterpoise.datasets import fetch as module
-from counterpoise.datasets.fetch import Archive, FetchError, NOTICE, fetch
+from counterpoise.datasets.fetch import NOTICE, Archive, FetchError, fetch
 from counterpoise.datasets.unpack import ArchiveError
 
 AUDIO = np.random.default_rng(0).bytes(300_000)

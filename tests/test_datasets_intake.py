@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-
 from settings import settings_of
+
 from counterpoise.core import audio, tables
+from counterpoise.core.naming import clip_id
 from counterpoise.datasets import intake
 from counterpoise.datasets.intake import IntakeError, admit
-from counterpoise.core.naming import clip_id
 from counterpoise.datasets.settings import Data
 
 FORMATS = [

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from settings import settings_of
+
 from counterpoise.core import tables
+from counterpoise.core.naming import slug
 from counterpoise.datasets import own
 from counterpoise.datasets.own import OwnError, find_classes, listing
-from counterpoise.core.naming import slug
 from counterpoise.datasets.settings import Data
 
 RAW = Path("unused")

@@ -119,9 +119,7 @@ def test_a_recording_that_fills_most_of_a_class_is_named():
     clips = pd.concat([catalogue({"bark": 3, "howl": 3}, 1, fold=1), catalogue({"bark": 1}, 9, fold=1)])
     clips = clips.assign(clip_id=[str(i) for i in range(len(clips))], fold=1).reset_index(drop=True)
     partition = np.where(clips.source_id.isin(["bark_2", "howl_2"]), "test", "train").tolist()
-    assert described(clips, partition)["warnings"] == [
-        "bark: 10 of 11 training clips come from one recording (bark_0)"
-    ]
+    assert described(clips, partition)["warnings"] == ["bark: 10 of 11 training clips come from one recording (bark_0)"]
 
 
 def test_a_class_that_its_sample_rate_gives_away_is_named():

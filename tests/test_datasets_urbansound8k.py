@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import pooch
 import pytest
-
 from settings import settings_of
+
 from counterpoise.core import tables
 from counterpoise.datasets import urbansound8k
 from counterpoise.datasets.published import PublishedError
-from counterpoise.datasets.urbansound8k import COLLECTION, listing
 from counterpoise.datasets.settings import Data
+from counterpoise.datasets.urbansound8k import COLLECTION, listing
 
 CLASSES = {"dog_bark": "Dog bark", "siren": "Siren"}
 RAW = Path("unused")

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 import torch
-
 from settings import settings_of
+
+from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
-from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
 from counterpoise.diffusion.settings import Diffusion
 
 SETTINGS = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
@@ -21,8 +21,9 @@ def same(one, other):
 @pytest.fixture
 def pool(tmp_path):
     """Three clips' latents `[16, 8]`."""
-    clips = pd.DataFrame({"clip_id": list("abc"), "label": "bark", "source_id": list("abc"), "fold": 1,
-                          "seconds": 0.1, "frames": 8})  # fmt: skip
+    clips = pd.DataFrame(
+        {"clip_id": list("abc"), "label": "bark", "source_id": list("abc"), "fold": 1, "seconds": 0.1, "frames": 8}
+    )
     writer = Writer(tmp_path / "bark.safetensors", clips, 16)
     for row in range(3):
         writer.put(row, 5 * torch.randn(16, 8, generator=torch.Generator().manual_seed(row)))

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
+from settings import settings_of
 from torch.optim import AdamW
 
-from settings import settings_of
 from counterpoise.diffusion import muon, networks
 from counterpoise.diffusion.settings import Diffusion
 

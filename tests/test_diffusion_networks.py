@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from diffusers import UNet1DModel, UNet2DModel
+from settings import settings_of
 from torch import nn
 
-from settings import settings_of
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.settings import Diffusion
 

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from settings import settings_of
 from torch import nn
 
-from settings import settings_of
-from counterpoise.diffusion import edm, networks, sampling
 from counterpoise.codecs.latents import Normaliser, reflect
 from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion import edm, networks, sampling
 from counterpoise.diffusion.settings import Diffusion
 from counterpoise.generation.settings import Generate
 

@@ -5,12 +5,12 @@ import math
 import pandas as pd
 import pytest
 import torch
-
 from settings import settings_of
-from counterpoise.core.checkpoint import Checkpoint
-from counterpoise.diffusion import networks, training
+
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
+from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime
+from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.settings import Diffusion
 
 CPU, RUNTIME = torch.device("cpu"), settings_of(Runtime, device="cpu", threads=1, precision="fp32")
@@ -25,8 +25,16 @@ def ridge(number, bands, frames):
 
 def pack(path, latents):
     frames = [latent.shape[1] for latent in latents]
-    clips = pd.DataFrame({"clip_id": [str(i) for i in range(len(frames))], "label": "bark", "source_id": "s", "fold": 1,
-                          "seconds": 0.5, "frames": frames})  # fmt: skip
+    clips = pd.DataFrame(
+        {
+            "clip_id": [str(i) for i in range(len(frames))],
+            "label": "bark",
+            "source_id": "s",
+            "fold": 1,
+            "seconds": 0.5,
+            "frames": frames,
+        }
+    )
     writer = Writer(path, clips, latents[0].shape[0])
     for number, latent in enumerate(latents):
         writer.put(number, latent)
@@ -40,8 +48,16 @@ def packed(tmp_path):
 
 
 def settings(**change):
-    values = {"steps": 40, "batch_size": 4, "crop_frames": 16, "widths": [8, 16], "learning_rate": 5e-3,
-              "warmup_steps": 5, "ema_decay": 0.9, "checkpoint_every": 10}  # fmt: skip
+    values = {
+        "steps": 40,
+        "batch_size": 4,
+        "crop_frames": 16,
+        "widths": [8, 16],
+        "learning_rate": 5e-3,
+        "warmup_steps": 5,
+        "ema_decay": 0.9,
+        "checkpoint_every": 10,
+    }
     return settings_of(Diffusion, **values | change)
 
 
@@ -139,8 +155,10 @@ def test_infinite_latents_are_told(tmp_path):
 def test_latents_that_do_not_fit_the_normaliser_stop_before_training(packed, tmp_path, spoil):
     pool, normaliser = Pool([(packed, range(4))]), Normaliser.fit(Pool([(packed, range(4))]))
     training.check_scale(pool, normaliser)
-    spoilt = pack(tmp_path / "s.safetensors", [spoil(packed[i] - normaliser.mean[:, None]) + normaliser.mean[:, None]
-                                               for i in range(4)])  # fmt: skip
+    spoilt = pack(
+        tmp_path / "s.safetensors",
+        [spoil(packed[i] - normaliser.mean[:, None]) + normaliser.mean[:, None] for i in range(4)],
+    )
     with pytest.raises(training.UnusableLatents):
         training.check_scale(Pool([(spoilt, range(4))]), normaliser)
 
@@ -164,9 +182,17 @@ def test_the_loss_that_is_returned_is_that_of_the_end(packed, tmp_path):
     reports, pool = [], Pool([(packed, range(4))])
     params = settings(steps=100)
     trained = training.train(
-        networks.build(params, 16, True, 0), pool, Normaliser.fit(pool), 100, params, RUNTIME, CPU,
-        Checkpoint(tmp_path / "state.pt"), lambda *pair: reports.append(pair), "bark",
-    )  # fmt: skip
+        networks.build(params, 16, True, 0),
+        pool,
+        Normaliser.fit(pool),
+        100,
+        params,
+        RUNTIME,
+        CPU,
+        Checkpoint(tmp_path / "state.pt"),
+        lambda *pair: reports.append(pair),
+        "bark",
+    )
     assert trained.loss == pytest.approx(reports[-1][1]) and trained.steps == 100
 
 
@@ -184,9 +210,18 @@ def rehearsed(packed, folder, scores, kill_at=None, **change):
         return scores[step // 10 - 1]
 
     trained = training.train(
-        network, pool, Normaliser.fit(pool), params.steps, params, RUNTIME, CPU, Checkpoint(folder / "s.pt"),
-        lambda *pair: None, "bark", rehearse,
-    )  # fmt: skip
+        network,
+        pool,
+        Normaliser.fit(pool),
+        params.steps,
+        params,
+        RUNTIME,
+        CPU,
+        Checkpoint(folder / "s.pt"),
+        lambda *pair: None,
+        "bark",
+        rehearse,
+    )
     return network, trained, heard
 
 
@@ -226,8 +261,18 @@ def test_an_interrupted_run_remembers_its_rehearsals(packed, tmp_path):
 def test_the_early_network_is_that_of_a_quarter_of_the_steps(packed, tmp_path):
     params, pool = settings(steps=40, warmup_steps=0), Pool([(packed, range(4))])
     network = networks.build(params, 16, True, 0)
-    trained = training.train(network, pool, Normaliser.fit(pool), 40, params, RUNTIME, CPU,
-                             Checkpoint(tmp_path / "s.pt"), lambda *pair: None, "bark")  # fmt: skip
+    trained = training.train(
+        network,
+        pool,
+        Normaliser.fit(pool),
+        40,
+        params,
+        RUNTIME,
+        CPU,
+        Checkpoint(tmp_path / "s.pt"),
+        lambda *pair: None,
+        "bark",
+    )
     _, other, heard = rehearsed(packed, tmp_path / "r", [1.0] * 4, steps=40, warmup_steps=0, patience=9)
     assert not torch.equal(other.early["unet.conv_in.weight"], trained.early["unet.conv_in.weight"])  # earlier still
     early = networks.build(params, 16, True, 0)
@@ -251,8 +296,18 @@ def test_a_base_that_is_tuned_learns_faster_than_a_fresh_network(packed, tmp_pat
     training.train(base, both, normaliser, 60, params, RUNTIME, CPU, state, lambda *pair: None, "base")
     for name, network in (("tuned", networks.specialise(base, 1)), ("fresh", networks.build(params, 16, True, 0))):
         losses = []
-        training.train(network, tuned_on, normaliser, 20, params, RUNTIME, CPU, Checkpoint(tmp_path / name),
-                       lambda step, loss: losses.append(loss), name)  # fmt: skip
+        training.train(
+            network,
+            tuned_on,
+            normaliser,
+            20,
+            params,
+            RUNTIME,
+            CPU,
+            Checkpoint(tmp_path / name),
+            lambda step, loss: losses.append(loss),
+            name,
+        )
         first[name] = losses[0]
     assert first["tuned"] < 0.8 * first["fresh"]
 

@@ -23,7 +23,9 @@ def body(stage: str) -> dict:
 
 def code_deps(stage: str) -> list[str]:
     """The files and folders of code that a stage lists, with every arm in place of `${item.arm}`."""
-    arms = sorted(path.stem for path in (ROOT / "counterpoise/arms").glob("*.py") if path.stem not in ("__init__", "arm"))
+    arms = sorted(
+        path.stem for path in (ROOT / "counterpoise/arms").glob("*.py") if path.stem not in ("__init__", "arm")
+    )
     listed = [dep for dep in body(stage)["deps"] if dep.split("/")[0] in CODE]
     return [dep.replace("${item.arm}", arm) for dep in listed for arm in (arms if "${item.arm}" in dep else [""])]
 

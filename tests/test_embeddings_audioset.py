@@ -160,8 +160,11 @@ def test_a_converted_file_is_checked_and_copied(made, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("other", "other is not the published YAMNet: layer1/conv/kernel has the shape .3, 3. instead of "
-                  ".3, 3, 1, 32.; layer1/conv/bn/beta .32. is missing.* more such"),
+        (
+            "other",
+            "other is not the published YAMNet: layer1/conv/kernel has the shape .3, 3. instead of "
+            ".3, 3, 1, 32.; layer1/conv/bn/beta .32. is missing.* more such",
+        ),
         ("graph", "graph cannot be loaded as a SavedModel"),
         ("weights", "weights cannot be loaded as a SavedModel"),
         ("text.tflite", "text.tflite cannot be read as a .tflite YAMNet"),

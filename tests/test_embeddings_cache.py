@@ -5,17 +5,17 @@ import pandas as pd
 import pytest
 import random_yamnet
 import torch
-
 from settings import settings_of
+
+from counterpoise.classifiers.networks import build
+from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
-from counterpoise.embeddings import cache
-from counterpoise.classifiers.networks import build
-from counterpoise.embeddings.yamnet import load_audioset
-from counterpoise.classifiers.settings import Classifier
 from counterpoise.core.audio import Audio
 from counterpoise.core.runtime import Runtime
+from counterpoise.embeddings import cache
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.yamnet import load_audioset
 
 AUDIO = settings_of(Audio, sample_rate=16000, channels=1, seconds=1.4)
 RUNTIME = settings_of(Runtime, device="cpu", threads=1, workers=0)
@@ -129,7 +129,13 @@ def test_two_processes_may_fill_the_same_cache(network, examples, tmp_path):
 
 
 def test_no_clips_have_no_embeddings_and_the_network_stays_in_its_mode(network, examples, tmp_path):
-    cnn = build("cnn", 2, AUDIO, settings_of(Features, n_fft=512, hop=128), settings_of(Classifier, seeds=[0], steps=1, batch_size=1)).train()
+    cnn = build(
+        "cnn",
+        2,
+        AUDIO,
+        settings_of(Features, n_fft=512, hop=128),
+        settings_of(Classifier, seeds=[0], steps=1, batch_size=1),
+    ).train()
     assert embed(cnn, examples[:0], tmp_path / "cache") == []
     assert embed(cnn, examples[:1])[0].shape == (1, 64)
     assert cnn.training

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import random_yamnet
 import torch
-
 from settings import settings_of
-from counterpoise.core import audio as sound
+
 from counterpoise.classifiers.networks import build, io
-from counterpoise.embeddings.embedder import Embedder
-from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 from counterpoise.classifiers.settings import Classifier
+from counterpoise.core import audio as sound
 from counterpoise.core.audio import Audio
+from counterpoise.embeddings.embedder import Embedder
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 
 CPU = torch.device("cpu")
 AUDIO = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)

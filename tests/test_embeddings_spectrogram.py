@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 import torch
-
 from settings import settings_of
+
 from counterpoise.classifiers.augmentation import mask, time_shift
+from counterpoise.embeddings.settings import Features
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.embeddings.yamnet import yamnet_patches
-from counterpoise.embeddings.settings import Features
 
 torch.set_num_threads(1)
 
@@ -38,7 +38,9 @@ def test_a_mel_spectrogram_does_not_change_with_loudness_or_with_its_neighbours(
 
 
 def test_silence_is_zero():
-    assert torch.equal(MelSpectrogram(settings_of(Features), 16000)(torch.zeros(1, 1, 16000)), torch.zeros(1, 1, 64, 31))
+    assert torch.equal(
+        MelSpectrogram(settings_of(Features), 16000)(torch.zeros(1, 1, 16000)), torch.zeros(1, 1, 64, 31)
+    )
 
 
 def test_a_tone_lights_its_mel_band():

@@ -104,13 +104,23 @@ def answer(arms: list[str]) -> dict:
     """An answer in which every arm but the last helps."""
     rows = [
         {
-            "model": "cnn", "metric": metric, "arm": arm, "against": against, "comparisons": 9, "mean": 0.1,
-            "low": 0.05, "high": 0.15, "corrected_low": 0.02, "corrected_high": 0.18, "p": 0.01,
-            "verdict": "cannot tell" if arm == arms[-1] else "helps", "sentence": "",
+            "model": "cnn",
+            "metric": metric,
+            "arm": arm,
+            "against": against,
+            "comparisons": 9,
+            "mean": 0.1,
+            "low": 0.05,
+            "high": 0.15,
+            "corrected_low": 0.02,
+            "corrected_high": 0.18,
+            "p": 0.01,
+            "verdict": "cannot tell" if arm == arms[-1] else "helps",
+            "sentence": "",
         }
         for metric in ("rare_recall", "macro_f1", "recall/bark")
         for arm, against in [*((arm, "none") for arm in arms[1:]), (arms[-1], arms[1])]
-    ]  # fmt: skip
+    ]
     return {"level": 0.95, "scores": {"cnn": {arm: {} for arm in arms}}, "differences": rows}
 
 

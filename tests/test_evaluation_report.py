@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
-
 from settings import settings_of
+
 from counterpoise.evaluation import bootstrap, report, scores
 from counterpoise.metrics.intervals import Evaluation
 
@@ -33,7 +33,9 @@ def metrics_of(hits: dict[str, list[int]]) -> dict[str, dict]:
     table = pd.concat(tables)
     return {
         **scores.summarise(scores.score_runs(table, LABELS), TRAIN_CLIPS, ["whine"]),
-        "answer": bootstrap.answer(bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500))),
+        "answer": bootstrap.answer(
+            bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500))
+        ),
         "errors": scores.errors(table, {clip: f"data/raw/{clip}.flac" for clip in ids}),
     }
 

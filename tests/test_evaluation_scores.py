@@ -163,9 +163,14 @@ def test_the_clips_most_often_wrong_are_named_with_each_arms_share():
     worst = errors_of_two_arms()["clips"]
     assert [clip["clip_id"] for clip in worst] == ["d", "c"]
     assert worst[1] == {
-        "clip_id": "c", "path": "raw/c.flac", "source_id": "s", "label": "howl", "taken_for": "bark", "wrong": 0.5,
+        "clip_id": "c",
+        "path": "raw/c.flac",
+        "source_id": "s",
+        "label": "howl",
+        "taken_for": "bark",
+        "wrong": 0.5,
         "arms": {"none": 1.0, "classic": 0.0},
-    }  # fmt: skip
+    }
 
 
 def test_without_the_arm_none_and_without_errors_nothing_is_compared():

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from counterpoise.filtering import class_filter, herding
-from counterpoise.metrics import kad
 from counterpoise.filtering.class_filter import ClassFilter
+from counterpoise.metrics import kad
 
 LABELS = ["bark", "howl", "sneeze"]
 

@@ -5,25 +5,22 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import random_yamnet
 import soundfile
 import torch
-
-import random_yamnet
 from settings import settings_of
-from counterpoise import codecs
-from counterpoise.codecs import encodec, mel
-from counterpoise.core import runtime
-from counterpoise.diffusion import settings
-from counterpoise.embeddings import spectrogram
-from counterpoise.generation import early_stopping, settings
+
+from counterpoise.codecs.latents import Normaliser, Packed, Writer
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
-from counterpoise.codecs.latents import Normaliser, Packed, Writer
+from counterpoise.generation import early_stopping
 
 CPU = torch.device("cpu")
 RATE, SAMPLES = 8000, 1600
-CODEC = settings_of(MelSettings, bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2)
+CODEC = settings_of(
+    MelSettings, bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2
+)
 
 
 def tone(number):
@@ -37,8 +34,16 @@ def packed(tmp_path):
     """Eight training clips and five that are held out."""
     numbers = [*range(8), *(i + 0.5 for i in range(5))]
     ids = [f"c{i}" for i in range(8)] + [f"h{i}" for i in range(5)]
-    clips = pd.DataFrame({"clip_id": ids, "label": "bark", "source_id": ids, "fold": 1, "seconds": SAMPLES / RATE,
-                          "frames": SAMPLES // 80})  # fmt: skip
+    clips = pd.DataFrame(
+        {
+            "clip_id": ids,
+            "label": "bark",
+            "source_id": ids,
+            "fold": 1,
+            "seconds": SAMPLES / RATE,
+            "frames": SAMPLES // 80,
+        }
+    )
     codec, writer = MelCodec(CODEC, CPU), Writer(tmp_path / "bark.safetensors", clips, 16)
     for row, number in enumerate(numbers):
         writer.put(row, codec.encode(torch.from_numpy(tone(number))[None, None])[0])
@@ -75,9 +80,19 @@ def rehearse(packed, model, folder, held_out=5, **change):
     codec, reports = MelCodec(CODEC, CPU), []
     ear = early_stopping.ear(folder / "no weights", FEATURES, codec, CPU)
     made = early_stopping.ValidationSampling(
-        model, "bark", packed, parts(held_out), ear, codec, diffusion, generate, RUNTIME, CPU,
-        lambda step, **measured: reports.append((step, measured)), folder,
-    )  # fmt: skip
+        model,
+        "bark",
+        packed,
+        parts(held_out),
+        ear,
+        codec,
+        diffusion,
+        generate,
+        RUNTIME,
+        CPU,
+        lambda step, **measured: reports.append((step, measured)),
+        folder,
+    )
     return made, reports
 
 
@@ -112,7 +127,7 @@ def test_more_noise_of_a_network_that_knows_nothing_is_farther_from_real_sounds(
 
 def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(
     packed, model, early, tmp_path, monkeypatch
-):  # fmt: skip
+):
     made, reports = rehearse(packed, model, tmp_path, strength=1e-4)
     assert math.isfinite(made(1, early)) and reports[0][1]["near_copies"] == 0
 
@@ -154,13 +169,24 @@ def test_too_few_held_out_clips_are_told(packed, model, tmp_path):
 
 
 def begin(packed, model, folder, check_every, held_out, codec):
-    diffusion = settings_of(Diffusion, 
-        steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, validate_every=check_every
+    diffusion = settings_of(
+        Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, validate_every=check_every
     )
     return early_stopping.begin(
-        model, "bark", packed, parts(held_out), folder / "no weights", FEATURES, codec, diffusion,
-        settings_of(Generate, steps=2, strength=0.5), RUNTIME, CPU, lambda step, **measured: None, folder,
-    )  # fmt: skip
+        model,
+        "bark",
+        packed,
+        parts(held_out),
+        folder / "no weights",
+        FEATURES,
+        codec,
+        diffusion,
+        settings_of(Generate, steps=2, strength=0.5),
+        RUNTIME,
+        CPU,
+        lambda step, **measured: None,
+        folder,
+    )
 
 
 def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path):
@@ -174,7 +200,11 @@ def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path
     [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to rehearse for; every step is trained\n")],
 )
 def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
-    missing = settings_of(CodecSettings, name="encodec_24khz", encodec=settings_of(EncodecSettings, checkpoint=str(tmp_path / "missing.th")))
+    missing = settings_of(
+        CodecSettings,
+        name="encodec_24khz",
+        encodec=settings_of(EncodecSettings, checkpoint=str(tmp_path / "missing.th")),
+    )
     assert begin(packed, model, tmp_path, check_every, held_out, missing) is None
     assert capsys.readouterr().out == said
     with pytest.raises(CodecError):

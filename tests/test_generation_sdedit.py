@@ -6,16 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from settings import settings_of
+
 from counterpoise.augment import effects, latents
+from counterpoise.codecs.latents import Normaliser, Packed, Shelf, Writer, reflect
 from counterpoise.core import tables
-from counterpoise.generation import sdedit
+from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.model import Model
-from counterpoise.codecs.latents import Normaliser, Packed, Shelf, Writer, reflect
-from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion.settings import Diffusion
+from counterpoise.generation import sdedit
 from counterpoise.generation.settings import Generate
 
 CPU = torch.device("cpu")

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-
 from settings import settings_of
-from counterpoise.metrics import c2st
-from counterpoise.embeddings.spectrogram import MelSpectrogram
+
 from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.metrics import c2st
 
 RATE = 8000
 SPECTROGRAM = MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), RATE)

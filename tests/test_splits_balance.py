@@ -1,8 +1,7 @@
 import pytest
-
 from settings import settings_of
-from counterpoise.splits.balance import BalanceError, per_root, plan, share_out, warnings
-from counterpoise.splits.balance import Aug
+
+from counterpoise.splits.balance import Aug, BalanceError, per_root, plan, share_out, warnings
 
 COUNTS = {"siren": 120, "bark": 100, "shot": 12}
 

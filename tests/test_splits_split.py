@@ -2,11 +2,11 @@ import json
 
 import pandas as pd
 import pytest
-
 from settings import settings_of
+
 from counterpoise.core import tables
-from counterpoise.splits import audit, split
 from counterpoise.datasets.settings import Data
+from counterpoise.splits import audit, split
 from counterpoise.splits.split import Split
 
 FOLDS = range(1, 6)
@@ -60,12 +60,16 @@ def test_val_fraction_zero_holds_out_nothing():
 
 def test_another_seed_holds_out_other_recordings():
     clips = collection()
-    first, second = (split.partition(clips, settings_of(Split, test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1))
+    first, second = (
+        split.partition(clips, settings_of(Split, test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1)
+    )
     assert not first.equals(second)
 
 
 @pytest.mark.parametrize("unit", ["recordings", "clips"])
-@pytest.mark.parametrize("split", [settings_of(Split, test_fold=5, val_fold=1), settings_of(Split, test_fold=5, val_fraction=0.2, seed=3)])
+@pytest.mark.parametrize(
+    "split", [settings_of(Split, test_fold=5, val_fold=1), settings_of(Split, test_fold=5, val_fraction=0.2, seed=3)]
+)
 def test_a_class_alone_and_in_any_order_is_split_as_in_the_whole_collection(unit, split):
     clips = collection(labels=("bark", "siren", "drill"))
     some = data(limit={"bark": 7, "siren": 4}, limit_unit=unit)
@@ -99,7 +103,9 @@ def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_
 def test_a_limit_in_clips_goes_round_the_recordings():
     clips = collection(labels=("bark",), recordings_a_fold=2)  # 8 training recordings of 3 clips
     for n, per_recording in ((5, {1}), (8, {1}), (11, {1, 2}), (24, {3})):
-        partitions = split.partition(clips, settings_of(Split, test_fold=5), data(limit={"bark": n}, limit_unit="clips"))
+        partitions = split.partition(
+            clips, settings_of(Split, test_fold=5), data(limit={"bark": n}, limit_unit="clips")
+        )
         counts = clips.source_id[partitions == "train"].value_counts()
         assert counts.sum() == n
         assert set(counts) == per_recording
@@ -205,9 +211,7 @@ def test_an_honest_split_passes_and_is_counted():
     assert json.loads(json.dumps(report)) == report
     assert report["real"]["test"] == {"clips": 48, "recordings": 16}
     assert sum(part["clips"] for part in report["real"].values()) == len(real)
-    assert report["synthetic"] == {
-        start: own.label.value_counts().to_dict() for start, own in made.groupby("start")
-    }
+    assert report["synthetic"] == {start: own.label.value_counts().to_dict() for start, own in made.groupby("start")}
     assert sum(sum(labels.values()) for labels in report["synthetic"].values()) == 12
     assert report["judge"] == len(judge)
     assert report["seen"]["siren"] == ((real.label == "siren") & (real.partition == "train")).sum()

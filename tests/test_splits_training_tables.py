@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from settings import settings_of
-from counterpoise.core import tables
-from counterpoise.splits import balance
+
 from counterpoise.arms.arm import Arms, ArmsError, round_trip
 from counterpoise.cli.params import Arm
+from counterpoise.core import tables
+from counterpoise.splits import balance
 from counterpoise.splits.balance import Aug
 
 CLASSES = {"bark": 20, "howl": 9, "pant": 4}  # training clips

@@ -39,8 +39,10 @@ def main() -> None:
         model,
         torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE),
         lambda: model(crops(data / rms, BATCH, CROP)),
-        lambda: ema.step(model.parameters()), asked.minutes, asked.bf16,
-    )  # fmt: skip
+        lambda: ema.step(model.parameters()),
+        asked.minutes,
+        asked.bf16,
+    )
     ema.copy_to(model.parameters())
     model.eval()
 

@@ -50,8 +50,10 @@ def main() -> None:
         diffusion,
         torch.optim.Adam(diffusion.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99)),
         lambda: diffusion(shape(crops(scaled, BATCH[asked.network], length))),
-        ema.update, asked.minutes, asked.bf16,
-    )  # fmt: skip
+        ema.update,
+        asked.minutes,
+        asked.bf16,
+    )
     averaged = ema.ema_model.eval()
 
     # The package's -1..1 is 2 / (high - low) times ours, and so is noise that is comparable.

@@ -39,8 +39,12 @@ def arguments(*networks: str) -> argparse.Namespace:
 
 
 def train(
-    network: nn.Module, optimiser: torch.optim.Optimizer, loss_of: Callable[[], Tensor], average: Callable[[], None],
-    minutes: float, bf16: bool,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    loss_of: Callable[[], Tensor],
+    average: Callable[[], None],
+    minutes: float,
+    bf16: bool,
 ) -> dict[str, float]:
     """Steps until the minutes are over; says how many there were and what the last tenth of them lost."""
     losses: list[float] = []
@@ -61,9 +65,11 @@ def train(
             progress.update()
     last = losses[-max(1, len(losses) // 10) :]
     return {
-        "minutes": (time.perf_counter() - start) / 60, "steps": len(losses), "loss": float(np.mean(last)),
+        "minutes": (time.perf_counter() - start) / 60,
+        "steps": len(losses),
+        "loss": float(np.mean(last)),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-    }  # fmt: skip
+    }
 
 
 def crops(data: Tensor, count: int, length: int) -> Tensor:
@@ -83,7 +89,11 @@ def read(path: Path) -> tuple[Tensor, Tensor]:
 
 @torch.inference_mode()
 def write(
-    path: Path, sample: Callable[[Tensor, Tensor, str], Tensor], data: Tensor, noise: Tensor, took: dict[str, float],
+    path: Path,
+    sample: Callable[[Tensor, Tensor, str], Tensor],
+    data: Tensor,
+    noise: Tensor,
+    took: dict[str, float],
     bf16: bool,
 ) -> None:
     """Sample from both starts and save what came, with the seconds of each."""

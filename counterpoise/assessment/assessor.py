@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from counterpoise.augment.clips import write_classic, write_round_trips
-from counterpoise.core import audio
-from counterpoise.codecs.codec import Codec
 from counterpoise.assessment.measures import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
 from counterpoise.assessment.plots import examples
-from counterpoise.codecs.latents import Shelf
 from counterpoise.assessment.sounds import Listener, Sounds
+from counterpoise.augment.clips import write_classic, write_round_trips
+from counterpoise.codecs.codec import Codec
+from counterpoise.codecs.latents import Shelf
+from counterpoise.core import audio
 from counterpoise.core.runtime import seed_for
 
 
@@ -82,10 +82,12 @@ def derived(clips: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
     Returns:
         clip_id, source_id, root_clip_id, seed and path, on the rows of `clips`.
     """
-    return pd.DataFrame({
-        "clip_id": clips.clip_id,
-        "source_id": clips.source_id,
-        "root_clip_id": clips.clip_id,
-        "seed": [seed_for("classic", seed, clip_id, 0) for clip_id in clips.clip_id],
-        "path": [(folder / f"{clip_id}.flac").as_posix() for clip_id in clips.clip_id],
-    })
+    return pd.DataFrame(
+        {
+            "clip_id": clips.clip_id,
+            "source_id": clips.source_id,
+            "root_clip_id": clips.clip_id,
+            "seed": [seed_for("classic", seed, clip_id, 0) for clip_id in clips.clip_id],
+            "path": [(folder / f"{clip_id}.flac").as_posix() for clip_id in clips.clip_id],
+        }
+    )

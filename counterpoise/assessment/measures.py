@@ -13,14 +13,14 @@ recordings that no model has seen:
 
 What can mislead:
 
-- An embedding hears what it was trained for. One's own CNN learned the classes from these training clips: it has
+- An embedding tells what it was trained for. One's own CNN learned the classes from these training clips: it has
   no ear for artefacts that say nothing of the class, and hears its training clips as clearer than any others.
   AudioSet's YAMNet knows neither, so prefer it (`class_filter.embedding: audioset`). KADs of two embeddings cannot be
   compared.
 - KAD's scale is that of the class's own held-out clips, so two classes cannot be compared, only sets of one class.
   On few recordings look at the interval, not at the value. FAD is far too large on sets smaller than an embedding, and
   larger for the smaller set.
-- Recognition is by the class filter, which learned from the training clips. With `generate.keep: best` that filter chose the
+- Recognition is by the class filter, which learned from the training clips. With `generate.keep: best` it chose the
   variations, by the embeddings in which they are measured here: then its verdict is circular, and KAD and FAD flatter.
 - A perfect copy of the training clips scores perfectly on all but novelty.
 - After `generate.finish: classic` a memorised clip sounds as new as those of `classic`, which are all copies: read near
@@ -32,10 +32,10 @@ import numpy as np
 import pandas as pd
 from scipy.spatial.distance import pdist
 
-from counterpoise.core import tables
-from counterpoise.metrics import c2st, kad
-from counterpoise.filtering.class_filter import OTHER_CLASS, ClassFilter
 from counterpoise.assessment.sounds import Sounds
+from counterpoise.core import tables
+from counterpoise.filtering.class_filter import OTHER_CLASS, ClassFilter
+from counterpoise.metrics import c2st, kad
 from counterpoise.metrics.intervals import Evaluation
 
 HELD_OUT, TRAINING, ROUND_TRIP, CLASSIC, VARIATIONS = "held_out", "training", "round_trip", "classic", "variations"
@@ -171,7 +171,9 @@ def _amounts(sounds: Sounds) -> dict:
 
 
 def _recognised(sounds: Sounds, label: str, class_filter: ClassFilter) -> float:
-    return float((class_filter.probabilities(sounds.embeddings).argmax(axis=1) == class_filter.labels.index(label)).mean())
+    return float(
+        (class_filter.probabilities(sounds.embeddings).argmax(axis=1) == class_filter.labels.index(label)).mean()
+    )
 
 
 def _distance(sounds: Sounds, real: Sounds, unit: float, settings: Evaluation) -> dict:
@@ -205,7 +207,7 @@ def _variety(sounds: Sounds, equals: int) -> dict:
     if n >= equals > 1:
         rng = np.random.default_rng(0)
         draws = [sounds.embeddings[rng.permutation(n)[:equals]] for _ in range(VENDI_DRAWS)]
-        row |= {"vendi": np.mean([kad.vendi(draw) for draw in draws]), "vendi_of": equals}
+        row |= {"vendi": np.mean([kad.vendi(draw) for draw in draws]), "vendi_of": equals}  # type: ignore[dict-item]
     return row
 
 

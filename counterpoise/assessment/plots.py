@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from counterpoise.assessment.measures import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRIP, TRAINING, VARIATIONS
 from counterpoise.core import audio
 from counterpoise.embeddings.spectrogram import MelSpectrogram
-from counterpoise.assessment.measures import CLASSIC, HELD_OUT, NEAREST, OTHERS, ROUND_TRIP, TRAINING, VARIATIONS
 from counterpoise.plotting.style import DPI, STYLE, save
 
 LOOKS = {  # of a set: what people read, colour, marker
@@ -137,7 +137,13 @@ def _draw(panel: Axes, wave: np.ndarray, spectrogram: MelSpectrogram, sample_rat
     level = levels(wave, spectrogram)
     bands, frames = level.shape
     image = panel.imshow(
-        level, origin="lower", aspect="auto", cmap="cividis", vmin=-SHOWN_DB, vmax=0, interpolation="nearest",
+        level,
+        origin="lower",
+        aspect="auto",
+        cmap="cividis",
+        vmin=-SHOWN_DB,
+        vmax=0,
+        interpolation="nearest",
         extent=(0, frames * spectrogram.hop / sample_rate, -0.5, bands - 0.5),
     )
     ticks = [hertz for hertz in HERTZ if hertz < sample_rate / 2]

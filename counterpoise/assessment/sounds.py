@@ -10,9 +10,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from counterpoise.core import audio
-from counterpoise.metrics import c2st, signal
-from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.core.audio import Audio
+from counterpoise.embeddings.spectrogram import MelSpectrogram
+from counterpoise.metrics import c2st, signal
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from counterpoise.augment import effects
-from counterpoise.core import audio
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Shelf, batches, lengthened
+from counterpoise.core import audio
 from counterpoise.core.audio import Audio
 
 MULTIPLE = 16  # latent frames; clips whose lengths are rounded up to the same multiple share a batch
@@ -38,9 +38,7 @@ def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -
             audio.write_flac(path, effects.augment(wave, settings.sample_rate, row.seed), settings.sample_rate)
 
 
-def write_round_trips(
-    lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, codec: Codec, batch_size: int
-) -> None:
+def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, codec: Codec, batch_size: int) -> None:
     """Write the decoded latent of each row's root, as long as the root is; files that are there already stay.
 
     A latent is lengthened beyond its end, as that of a variation is, so that neither its neighbours in the batch nor

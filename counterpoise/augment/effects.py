@@ -13,12 +13,14 @@ from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, TimeStret
 
 FASTEST = 1.25  # of the time stretch
 PEAK = 0.999  # |sample|, at most
-EFFECTS = Compose([
-    TimeStretch(min_rate=0.8, max_rate=FASTEST, p=0.5),
-    PitchShift(min_semitones=-4, max_semitones=4, p=0.5),
-    AddGaussianSNR(min_snr_db=5, max_snr_db=40, p=0.5),
-    Gain(min_gain_db=-12, max_gain_db=12, p=1.0),  # always, so that nothing comes back as it was
-])  # fmt: skip
+EFFECTS = Compose(
+    [
+        TimeStretch(min_rate=0.8, max_rate=FASTEST, p=0.5),
+        PitchShift(min_semitones=-4, max_semitones=4, p=0.5),
+        AddGaussianSNR(min_snr_db=5, max_snr_db=40, p=0.5),
+        Gain(min_gain_db=-12, max_gain_db=12, p=1.0),  # always, so that nothing comes back as it was
+    ]
+)
 
 
 def augment(wave: np.ndarray, sample_rate: int, seed: int) -> np.ndarray:

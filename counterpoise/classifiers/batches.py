@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from counterpoise.core import audio as sound
 from counterpoise.core.audio import Audio
-from counterpoise.core.runtime import Runtime
-from counterpoise.core.runtime import seed_for
+from counterpoise.core.runtime import Runtime, seed_for
 
 KEPT_BYTES = 256 * 2**20  # of waves that a training keeps in memory, so that a small collection is decoded once
 
@@ -44,8 +43,8 @@ def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[li
         return np.random.default_rng(seed_for("order", seed, epoch)).permutation(examples).tolist()
 
     epoch, skipped = divmod(steps.start * batch_size, examples)
-    rows = itertools.chain.from_iterable(map(permutation, itertools.count(epoch)))
-    rows = itertools.islice(rows, skipped, None)
+    endless = itertools.chain.from_iterable(map(permutation, itertools.count(epoch)))
+    rows = itertools.islice(endless, skipped, None)
     for _ in steps:
         yield list(itertools.islice(rows, batch_size))
 
@@ -57,7 +56,7 @@ class Waves(Sequence[np.ndarray]):
         self.paths = paths
         self.audio = audio
         self._samples = round(audio.seconds * audio.sample_rate)
-        self._read = functools.lru_cache(KEPT_BYTES // (4 * audio.channels * self._samples))(self._read)
+        self._read = functools.lru_cache(KEPT_BYTES // (4 * audio.channels * self._samples))(self._read)  # type: ignore[method-assign]
 
     def __len__(self) -> int:
         return len(self.paths)

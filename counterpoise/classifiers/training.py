@@ -83,7 +83,7 @@ def train(
     # Clips and their classes
     targets = _targets(examples, labels)
     watched = validation is not None and len(validation) > 0
-    val_targets = _targets(validation, labels) if watched else None
+    val_targets = _targets(validation, labels) if watched else torch.empty(0)
 
     # Model, optimiser and schedule, as new or as they were
     model.to(device)

@@ -14,7 +14,7 @@ WIDTH = 100  # characters, where the output is no terminal
 
 @app.callback()
 def counterpoise() -> None:
-    """Balance a sound collection with one small diffusion model per class, and find out whether a classifier gets better.
+    """Balance a sound collection with one small diffusion model per class, and see whether a classifier gets better.
 
     `make run` does everything. These commands are its parts that are no stages of dvc.yaml. Run them from the
     repository's root.
@@ -70,7 +70,9 @@ def compare(
     x: Annotated[str | None, typer.Option(metavar="PARAM", help="Draw the metric against it, e.g. aug.factor.")] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="Of verdicts and picture (rare_recall). With --x also of generated sounds: recognised, kad …"),
+        typer.Option(
+            help="Of verdicts and picture (rare_recall). With --x also of generated sounds: recognised, kad …"
+        ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="For tables and pictures.")] = Path("plots/compare"),
 ) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from counterpoise.arms import arm
 from counterpoise.classifiers.networks import NETWORKS
@@ -13,8 +13,7 @@ from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
 from counterpoise.diffusion.settings import Diffusion
-from counterpoise.embeddings.settings import Yamnet
-from counterpoise.embeddings.settings import Features
+from counterpoise.embeddings.settings import Features, Yamnet
 from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics.intervals import Evaluation
@@ -25,7 +24,7 @@ from counterpoise.splits.split import Split
 class Params(File):
     """The whole file: an unknown section is an error, too."""
 
-    model_config = {"extra": "forbid", "frozen": True}
+    model_config = ConfigDict(extra="forbid", frozen=True)
     renamed: ClassVar[dict[str, str]] = {"judge": "class_filter"}
 
     data: Data

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from counterpoise.cli.params import Params
 from counterpoise.core import CounterpoiseError
-from counterpoise.core import settings
 from counterpoise.core.naming import printable
 
 SHOWN = 10  # obstacles that a message names

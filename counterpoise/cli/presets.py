@@ -67,7 +67,10 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
             classes = {slug: {"name": label} for slug, label in found.items()}
         if classes is not None:
             text = _with_classes(text, classes)
-            for keys, by_class in ((("data", "limit"), before.data.limit), (("aug", "per_class"), before.aug.per_class)):
+            for keys, by_class in (
+                (("data", "limit"), before.data.limit),
+                (("aug", "per_class"), before.aug.per_class),
+            ):
                 text = _replaced(text, keys, {slug: one for slug, one in by_class.items() if slug in classes})
         after = _checked(text, partial, name)
         shutil.copymode(file, partial)

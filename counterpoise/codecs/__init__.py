@@ -1,7 +1,7 @@
 """Codecs: audio to a short sequence of latent frames, and back. A new one is a file here and an entry in CODECS."""
 
 import pkgutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # names are checked where nothing is encoded, and torch would take seconds
     import torch
@@ -16,7 +16,7 @@ CODECS = {  # by `codec.name`: the class, see :class:`counterpoise.codecs.codec.
 }
 
 
-def kind(name: str) -> "type[Codec]":
+def kind(name: str) -> Any:
     """The class of a codec, by its name."""
     return pkgutil.resolve_name(CODECS[name])
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from counterpoise.core import audio
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Writer
+from counterpoise.core import audio
 
 
 def encode(codec: Codec, clips: pd.DataFrame, path: Path, batch_size: int) -> None:

@@ -69,9 +69,7 @@ class EncodecCodec:
 
     picture = False
 
-    def __init__(
-        self, name: str, codec: CodecSettings, device: torch.device, weights_url: str = WEIGHTS_URL
-    ) -> None:
+    def __init__(self, name: str, codec: CodecSettings, device: torch.device, weights_url: str = WEIGHTS_URL) -> None:
         model, settings = _untrained(name), codec.encodec
         if settings.requantise is not None and settings.requantise not in model.target_bandwidths:
             allowed = ", ".join(f"{bandwidth:g}" for bandwidth in model.target_bandwidths)
@@ -289,4 +287,3 @@ def load_weights(model: EncodecModel, path: Path) -> None:
     if spoilt:
         raise CodecError(f"{path} holds NaN or infinity in {len(spoilt)} tensors, for example {spoilt[0]}")
     model.load_state_dict(state, strict=True)
-

@@ -123,9 +123,7 @@ class Pool:
         classes: of each part; by default every part is a class of its own.
     """
 
-    def __init__(
-        self, parts: Sequence[tuple[Packed, Sequence[int]]], classes: Sequence[int] | None = None
-    ) -> None:
+    def __init__(self, parts: Sequence[tuple[Packed, Sequence[int]]], classes: Sequence[int] | None = None) -> None:
         self.channels = parts[0][0].channels
         self._clips = [(packed, row) for packed, rows in parts for row in rows]
         classes = range(len(parts)) if classes is None else classes
@@ -210,9 +208,7 @@ def lengthened(latents: Sequence[Tensor], multiple: int) -> Tensor:
     return torch.stack([reflect(latent, frames) for latent in latents])
 
 
-def batches(
-    frames: Sequence[int], multiple: int, size: int, apart: Sequence[float] | None = None
-) -> list[list[int]]:
+def batches(frames: Sequence[int], multiple: int, size: int, apart: Sequence[float] | None = None) -> list[list[int]]:
     """Group clips whose lengths are rounded up to the same multiple, so that no clip depends on its neighbours.
 
     Args:

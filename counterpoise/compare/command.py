@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from counterpoise.core import CounterpoiseError, tables
 from counterpoise.compare import experiments, pictures
 from counterpoise.compare.configurations import (
     Configuration,
@@ -27,9 +26,10 @@ from counterpoise.compare.configurations import (
 from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.compare.scores import generated, measures, rare_classes, resample, score, verdicts
 from counterpoise.compare.tables import numbered, score_table, verdict_table
+from counterpoise.core import CounterpoiseError, tables
 from counterpoise.evaluation import metrics
-from counterpoise.metrics.intervals import Evaluation
 from counterpoise.evaluation.bootstrap import StatisticsError
+from counterpoise.metrics.intervals import Evaluation
 
 FOLDER = Path("plots/compare")
 WIDTH = 100  # characters, where the output is no terminal

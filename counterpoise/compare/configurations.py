@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from counterpoise.compare import experiments
-from counterpoise.compare.experiments import Experiment, ExperimentsError, WORKSPACE
+from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
 
 FOLD, HELD_OUT = "split.test_fold", "split.val_fold"
 

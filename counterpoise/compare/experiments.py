@@ -15,6 +15,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
@@ -156,7 +157,7 @@ def _changed(params: dict, lock: bytes | None) -> list[str]:
         if "@" in name and name.partition("@")[2] not in used:
             continue
         for key, made_with in stage.get("params", {}).get("params.yaml", {}).items():
-            value = params
+            value: Any = params
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, dict) else None
             if value != made_with:
@@ -166,7 +167,7 @@ def _changed(params: dict, lock: bytes | None) -> list[str]:
 
 def _flat(tree: dict, above: str = "") -> dict:
     """The leaves of nested dicts by their dotted names; an empty dict has none."""
-    leaves = {}
+    leaves: dict = {}
     for key, value in tree.items():
         leaves |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return leaves

@@ -5,6 +5,7 @@ Colours, shapes and bytes as in :mod:`counterpoise.pictures`.
 
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,7 @@ def _figure(table: pd.DataFrame, width: float, height: float, left: float = 0.0)
     return figure, list(panels[:count])
 
 
-def _look(i: int) -> dict[str, str]:
+def _look(i: int) -> dict[str, Any]:
     """Colour and marker of the i-th series; where colours come again, markers do not come with them."""
     marker = ARM_MARKERS[(i + i // len(ARM_COLOURS)) % len(ARM_MARKERS)]
     return {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": marker}

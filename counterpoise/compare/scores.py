@@ -11,14 +11,14 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
+from counterpoise.arms.arm import is_cheap
 from counterpoise.compare import experiments
 from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.evaluation import metrics
+from counterpoise.evaluation.bootstrap import Bootstrap, Difference, bootstrap, comparisons
 from counterpoise.evaluation.scores import PREDICTIONS
 from counterpoise.metrics.intervals import Evaluation
-from counterpoise.arms.arm import BASELINE, is_cheap
-from counterpoise.evaluation.bootstrap import Bootstrap, Difference, bootstrap, comparisons
 
 ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
 

@@ -83,7 +83,7 @@ def compiled(network: "torch.nn.Module", runtime: Runtime, device: "torch.device
     import torch
 
     wanted = device.type == "cuda" if runtime.compile == "auto" else runtime.compile == "on"
-    return torch.compile(network) if wanted else network
+    return torch.compile(network) if wanted else network  # type: ignore[return-value]
 
 
 def seed_for(*parts: object) -> int:

@@ -24,8 +24,8 @@ CLIPS = {
     "channels": "int64",
 }
 SPLIT = {**CLIPS, "partition": "str"}  # train | val | test | unused
-REJECTED = {"path": "str", "label": "str", "reason": "str"}
-MENDED = {"path": "str", "note": "str"}  # files not taken as they are, or taken with a doubt
+REJECTED = {"path": "str", "label": "str", "kind": "str", "reason": "str"}
+MENDED = {"path": "str", "kind": "str", "note": "str"}  # files not taken as they are, or taken with a doubt
 DUPLICATES = {
     "clip_id": "str",
     "twin": "str",  # the clip_id of the other clip

@@ -7,8 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from counterpoise.core import tables
-from counterpoise.datasets import duplicates, folds, intake
-from counterpoise.datasets import dogs, esc50, own, urbansound8k
+from counterpoise.datasets import dogs, duplicates, esc50, folds, intake, own, urbansound8k
 from counterpoise.datasets.settings import Data
 
 LISTINGS = {"urbansound8k": urbansound8k.listing, "esc50": esc50.listing, "own": own.listing}

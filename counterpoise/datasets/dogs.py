@@ -16,8 +16,8 @@ from scipy.signal import fftconvolve, lfilter
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, audio, tables
-from counterpoise.datasets.settings import Data
 from counterpoise.core.runtime import seed_for
+from counterpoise.datasets.settings import Data
 
 RATE = 16000  # Hz
 SPEED_OF_SOUND = 350.0  # m/s, in warm moist air
@@ -173,7 +173,7 @@ def background(rng: np.random.Generator, scene: Scene, n: int) -> np.ndarray:
         return coloured(rng, n, 2.0)
     if scene.background == "hum":  # a mains motor: harmonics that fall slowly
         tones = sum(np.sin(2 * np.pi * scene.hum * k * time + rng.uniform(0, 6.3)) / k for k in range(1, 13))
-        return unit(tones) + 0.5 * unit(coloured(rng, n, 1.0))
+        return unit(tones) + 0.5 * unit(coloured(rng, n, 1.0))  # type: ignore[arg-type]
     if scene.background == "traffic":  # rumble that swells as something passes
         swell = 1.2 + np.sin(2 * np.pi * rng.uniform(0.2, 0.8) * time + rng.uniform(0, 6.3))
         return swell * unit(coloured(rng, n, 1.6)) + 0.3 * swell * unit(coloured(rng, n, 0.5))

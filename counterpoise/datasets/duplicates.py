@@ -46,7 +46,7 @@ OFFSETS = 3  # time offsets that are tried for two clips, those with the most co
 BATCH = 100_000  # pairs of windows that are compared at once
 SAME = 0.9  # two clips that share so much of the longer one are one sound, which cannot have two labels
 
-TWO_LABELS, TWO_FOLDS = "two labels", "two folds"  # how the reasons of what `merge` leaves out begin
+TWO_LABELS, TWO_FOLDS = "two labels", "two folds"  # kinds of reasons why `merge` leaves a clip out
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Neighbours(NamedTuple):
 
     order: np.ndarray  # windows; those with the same word stand together, one of each unit
     first: np.ndarray  # of each window
-    count: np.ndarray  # of each window; it is a neighbour of its own
+    count: np.ndarray  # type: ignore[assignment]  # of each window; it is a neighbour of its own
 
 
 def _neighbours(words: np.ndarray, clip: np.ndarray, unit: np.ndarray) -> Neighbours:
@@ -284,13 +284,15 @@ def merge(clips: pd.DataFrame, found: Duplicates) -> tuple[pd.DataFrame, pd.Data
     longer = np.maximum(clips.seconds.to_numpy()[a], clips.seconds.to_numpy()[b])
     whole = (found.pairs.kind == "exact").to_numpy() | (found.pairs.seconds.to_numpy() >= SAME * longer)
     sound = _components(a[whole], b[whole], len(clips))
-    reasons = _of_two_labels(clips, sound)
+    labels = _of_two_labels(clips, sound)
 
     # One fold
     touched = clips.source_id.isin(clips.source_id.iloc[np.concatenate([a, b])]) & (clips.fold != 0)
-    rest = clips[touched & ~clips.index.isin(reasons.index)]
-    reasons = pd.concat([reasons, _of_two_folds(rest)])
-    rejected = clips.loc[reasons.index].assign(reason=reasons).sort_index()
+    folds = _of_two_folds(clips[touched & ~clips.index.isin(labels.index)])
+    left_out = [(TWO_LABELS, labels), (TWO_FOLDS, folds)]
+    reasons = pd.concat([f"{kind}: " + why for kind, why in left_out])
+    kinds = pd.concat([pd.Series(kind, why.index, dtype="str") for kind, why in left_out])
+    rejected = clips.loc[reasons.index].assign(kind=kinds, reason=reasons).sort_index()
     clips = clips.drop(index=reasons.index).reset_index(drop=True)
     return clips, rejected[list(tables.REJECTED)].astype(tables.REJECTED).reset_index(drop=True)
 
@@ -303,7 +305,7 @@ def _of_two_labels(clips: pd.DataFrame, sound: np.ndarray) -> pd.Series:
     for _, group in mixed.sort_values("clip_id").groupby("sound"):
         for row in group.itertuples():
             twin = group[group.label != row.label].iloc[0]
-            reasons[row.Index] = f"{TWO_LABELS}: same sound as {twin.clip_id} labelled {twin.label}"
+            reasons[row.Index] = f"same sound as {twin.clip_id} labelled {twin.label}"
     return pd.Series(reasons, dtype="str")
 
 
@@ -314,7 +316,7 @@ def _of_two_folds(clips: pd.DataFrame) -> pd.Series:
     for _, group in mixed.sort_values("clip_id").groupby("source_id"):
         main = group[group.fold == group.fold.mode().iloc[0]].iloc[0]
         for index in group.index[group.fold != main.fold]:
-            reasons[index] = f"{TWO_FOLDS}: same recording as {main.clip_id} in fold {main.fold}"
+            reasons[index] = f"same recording as {main.clip_id} in fold {main.fold}"
     return pd.Series(reasons, dtype="str")
 
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from counterpoise.datasets import published
 from counterpoise.datasets.fetch import Archive
-from counterpoise.datasets.unpack import ArchiveError
 from counterpoise.datasets.settings import Data
+from counterpoise.datasets.unpack import ArchiveError
 
 COMMIT = "33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6"
 TABLE = "meta/esc50.csv"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeGuard
 
 import pooch
 import requests
@@ -17,12 +18,18 @@ import urllib3
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError
-from counterpoise.datasets.unpack import ArchiveError, unpack
 from counterpoise.core.runtime import exclusive
+from counterpoise.datasets.unpack import ArchiveError, unpack
 
 NOTICE = "LICENCE_AND_CITATION.txt"  # written beside the unpacked files
 PROGRESS = 2**20  # bytes; an attempt that brought so many does not count as a failed one
 LONGEST_WAIT = 900.0  # s; a server that asks for more patience (`Retry-After`) is given up for this time
+
+
+class Answer(requests.HTTPError):
+    """What :func:`_is_answer` knows of an error."""
+
+    response: requests.Response
 
 
 class FetchError(CounterpoiseError):
@@ -158,8 +165,8 @@ def _request(url: str, part: Path, max_bytes: int, timeout: tuple[float, float])
     version_file = part.with_name(f"{part.name}.json")
     known = _known(version_file)
     start = _size(part) if known else 0
-    if start and start == known["bytes"]:
-        return
+    if known and start and start == known["bytes"]:
+        return None
     # Compression in transit would make the ranges count other bytes than those of the file.
     headers = {"User-Agent": f"counterpoise (pooch {pooch.__version__})", "Accept-Encoding": "identity"}
     if start:
@@ -206,9 +213,14 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
+def _is_answer(error: Exception) -> TypeGuard["Answer"]:
+    """Whether a server answered, with an error."""
+    return isinstance(error, requests.HTTPError) and error.response is not None
+
+
 def _asked(error: Exception) -> float:
     """The seconds that a busy server asks to wait (`Retry-After`, RFC 9110, section 10.2.3); 0 if it does not."""
-    if not isinstance(error, requests.HTTPError) or error.response.status_code not in (429, 503):
+    if not _is_answer(error) or error.response.status_code not in (429, 503):
         return 0.0
     asked = error.response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"\d{1,9}", asked, re.ASCII):
@@ -220,14 +232,14 @@ def _asked(error: Exception) -> float:
 
 
 def _may_pass(error: Exception) -> bool:
-    if isinstance(error, requests.HTTPError):
+    if _is_answer(error):
         return error.response.status_code in (408, 429) or error.response.status_code >= 500
     passing = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError)
     return isinstance(error, passing) and not isinstance(error, requests.exceptions.SSLError)
 
 
 def _reason(error: Exception, timeout: tuple[float, float]) -> str:
-    if isinstance(error, requests.HTTPError):
+    if _is_answer(error):
         patience = f", try again in {_asked(error):.0f} s" if _asked(error) else ""
         return f"HTTP {error.response.status_code} {error.response.reason}{patience}"
     if isinstance(error, requests.ConnectTimeout):

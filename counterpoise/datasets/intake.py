@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,18 @@ class IntakeError(CounterpoiseError):
 
 
 class _Unusable(Exception):
-    """Why a file or a part of it is left out: "kind: detail"."""
+    """Why a file or a part of it is left out: a kind of reason, and what is particular about this file."""
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+
+
+class Note(NamedTuple):
+    """What was not taken as it is, or is doubtful: a kind, and a text that says it of this file."""
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class Admission:
 
     clips: pd.DataFrame  # columns tables.CLIPS
     rejected: pd.DataFrame  # columns tables.REJECTED
-    mended: pd.DataFrame  # columns path and note: files not taken as they are, or taken with a doubt
+    mended: pd.DataFrame  # columns tables.MENDED
     content: dict[str, str]  # by clip_id: SHA-256 of the samples, whatever the file format
     fingerprints: dict[str, np.ndarray]  # by clip_id; empty where none was asked for
 
@@ -81,12 +93,12 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
     columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
     for path, label, source_id, fold in tqdm(zip(*columns), desc="read audio", total=len(files), unit="file"):
         below = _below(path, raw, data.path)
-        notes: list[str] = []
+        notes: list[Note] = []
         try:
             with _open(path) as sound:
                 _check_form(sound, label, data)
                 if first := taken.get(clip_id(below)):
-                    raise _Unusable(f"name taken: {printable(first)} has it, be it in another unicode form")
+                    raise _Unusable("name taken", f"{printable(first)} has it, be it in another unicode form")
                 taken[clip_id(below)] = path
                 for clip, wave in _clips(sound, path, below, raw / label, data, notes):
                     clips.append(clip | {"label": label, "source_id": source_id, "fold": fold})
@@ -94,14 +106,14 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
                     if fingerprint:
                         fingerprints[clip["clip_id"]] = fingerprint(wave, sound.samplerate)
         except _Unusable as error:
-            rejected.append({"path": printable(path), "label": label, "reason": str(error)})
+            rejected.append({"path": printable(path), "label": label, "kind": error.kind, "reason": str(error)})
         else:
-            mended += [{"path": printable(path), "note": "; ".join(notes)}] if notes else []
+            mended += [{"path": printable(path), "kind": note.kind, "note": note.text} for note in notes]
     _check_share(rejected, len(files), data)
     return Admission(
         tables.table(clips, tables.CLIPS),
         tables.table(rejected, tables.REJECTED),
-        tables.table(mended, {"path": "str", "note": "str"}),
+        tables.table(mended, tables.MENDED),
         content,
         fingerprints,
     )
@@ -119,46 +131,46 @@ def _open(path: str) -> soundfile.SoundFile:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             kind = "a link to a folder that is listed already" if os.path.islink(path) else "a folder"
-            raise _Unusable(f"no file: {kind}")
+            raise _Unusable("no file", kind)
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
-            raise _Unusable("no file: a device, pipe or socket")
+            raise _Unusable("no file", "a device, pipe or socket")
         if status.st_size == 0:
-            raise _Unusable("empty: zero bytes")
+            raise _Unusable("empty", "zero bytes")
         open(path, "rb").close()  # libsndfile would not say that it may not
         return soundfile.SoundFile(os.fsencode(path))
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name that no file can have
         kind = "a link to a file that is not there" if os.path.islink(path) else "no such file"
-        raise _Unusable(f"missing: {kind}") from None
+        raise _Unusable("missing", kind) from None
     except PermissionError:
         raise _Unusable("no permission to read it") from None
     except OSError as error:
-        raise _Unusable(f"not readable: {error.strerror}") from None  # a link that leads to itself among others
+        raise _Unusable("not readable", str(error.strerror)) from None  # a link that leads to itself among others
     except soundfile.LibsndfileError as error:
         known = "does not exist" not in error.error_string  # what libsndfile says of a damaged MP3
-        raise _Unusable(f"not audio: {error.error_string if known else 'cannot be decoded'}") from None
+        raise _Unusable("not audio", f"{error.error_string if known else 'cannot be decoded'}") from None
     except TypeError:  # the name ends in .raw
-        raise _Unusable("not audio: samples without a header") from None
+        raise _Unusable("not audio", "samples without a header") from None
 
 
 def _check_form(sound: soundfile.SoundFile, label: str, data: Data) -> None:
     where = {"pattern": "data.pattern does not match its path", "table": "its row in data.table has none"}
     if not label:
-        raise _Unusable(f"no label: {where.get(data.labels, 'it lies in no folder below data.path')}")
+        raise _Unusable("no label", f"{where.get(data.labels, 'it lies in no folder below data.path')}")
     for name, value, (low, high) in (
         ("sample rate", sound.samplerate, SAMPLE_RATES),
         ("channels", sound.channels, CHANNELS),
     ):
         if not low <= value <= high:
-            raise _Unusable(f"{name}: {value}; {low} to {high} can be used")
+            raise _Unusable(name, f"{value}; {low} to {high} can be used")
     if sound.frames > UNKNOWN_FRAMES:
-        raise _Unusable("no length: its header tells none, as in a streamed FLAC; write it anew")
+        raise _Unusable("no length", "its header tells none, as in a streamed FLAC; write it anew")
     hours = sound.frames / sound.samplerate / 3600
     if hours > LONGEST / 3600:
-        raise _Unusable(f"too long: {hours:.3g} h; at most {LONGEST / 3600:g} h can be used, cut the file")
+        raise _Unusable("too long", f"{hours:.3g} h; at most {LONGEST / 3600:g} h can be used, cut the file")
 
 
 def _clips(
-    sound: soundfile.SoundFile, path: str, below: str, folder: Path, data: Data, notes: list[str]
+    sound: soundfile.SoundFile, path: str, below: str, folder: Path, data: Data, notes: list[Note]
 ) -> Iterator[tuple[dict, np.ndarray]]:
     """What a file gives: rows of the catalogue but for label, source and fold, each with samples `[channels, n]`."""
     rate, promised = sound.samplerate, sound.frames
@@ -166,7 +178,7 @@ def _clips(
     size = max(1, round(data.clip_seconds * rate)) if long else promised
     strange = not _tabular(path)
     breaks_off, decoded, kept = _promises_more(sound), 0, 0
-    changes, left_out = Counter(), Counter()
+    changes, left_out, first = Counter(), Counter(), None
     for number, wave in enumerate(_blocks(sound, path, size)):
         decoded += wave.shape[1]
         breaks_off |= not long and decoded < 0.99 * promised
@@ -176,28 +188,29 @@ def _clips(
             wave, mended, doubts = _mend(wave, rate, data.min_seconds)
         except _Unusable as error:
             left_out[str(error)] += 1
+            first = first or error
             continue
         kept += 1
         changes.update(mended + doubts)
         name, target = clip_id(below, number if long else None), path
         if long or breaks_off or strange or mended:
             if rate > 65535 and rate % 10:
-                raise _Unusable(f"sample rate: {rate} cannot be written as FLAC, and the file would have to be")
+                raise _Unusable("sample rate", f"{rate} cannot be written as FLAC, and the file would have to be")
             folder.mkdir(parents=True, exist_ok=True)
             target = (folder / f"{name}.flac").as_posix()
             audio.write_flac(target, wave, rate)
         form = {"seconds": wave.shape[1] / rate, "sample_rate": rate, "channels": sound.channels}
         yield {"clip_id": name, "path": target} | form, wave
     if not kept:
-        raise _Unusable(next(iter(left_out), "not audio: nothing of it decodes"))
+        raise first or _Unusable("not audio", "nothing of it decodes")
     if long:
-        notes.append(f"cut into {kept} clips")
+        notes.append(Note("cut into clips", f"cut into {kept} clips"))
     if breaks_off or decoded < 0.99 * promised:
-        notes.append(f"breaks off: {decoded / rate:.3g} s decode and are kept")
+        notes.append(Note("breaks off", f"breaks off: {decoded / rate:.3g} s decode and are kept"))
     if strange:
-        notes.append("copied: tables cannot hold its name")
-    notes += [f"{what} (clips: {n})" if long else what for what, n in changes.items()]
-    notes += [f"left out {n} clips ({reason})" for reason, n in left_out.items()]
+        notes.append(Note("copied", "copied: tables cannot hold its name"))
+    notes += [Note(what, f"{what} (clips: {n})" if long else what) for what, n in changes.items()]
+    notes += [Note("clips left out", f"left out {n} clips ({reason})") for reason, n in left_out.items()]
 
 
 def _tabular(path: str) -> bool:
@@ -243,19 +256,19 @@ def _remains(path: str, start: int, size: int) -> Iterator[np.ndarray]:
 def _mend(wave: np.ndarray, rate: int, min_seconds: float) -> tuple[np.ndarray, list[str], list[str]]:
     """The samples `[channels, n]` as they can be used, what was changed in them, and what is doubtful about them."""
     if wave.shape[1] < min_seconds * rate:
-        raise _Unusable(f"too short: {wave.shape[1] / rate:.3g} s; data.min_seconds is {min_seconds:g}")
+        raise _Unusable("too short", f"{wave.shape[1] / rate:.3g} s; data.min_seconds is {min_seconds:g}")
     low, high = wave.min(axis=1).astype(np.float64), wave.max(axis=1).astype(np.float64)  # NaN wins in both
     if not np.isfinite([low, high]).all():
-        raise _Unusable("not finite: holds NaN or infinite samples")
+        raise _Unusable("not finite", "holds NaN or infinite samples")
     if (high - low).max() / 2 < SILENCE:
-        raise _Unusable("silent: nothing swings further than -90 dB of full scale")
+        raise _Unusable("silent", "nothing swings further than -90 dB of full scale")
     mended, doubts = [], []
     top, bottom = max(high.max(), FULL_SCALE) * LEVEL, min(low.min(), -FULL_SCALE) * LEVEL
     clipped = np.mean((wave >= top) | (wave <= bottom))
     if clipped > CLIPPED:
-        raise _Unusable(f"clipped: {clipped:.0%} of its samples are at full scale; at most {CLIPPED:.0%} can be used")
+        raise _Unusable("clipped", f"{clipped:.0%} of its samples are at full scale; at most {CLIPPED:.0%} can be used")
     if clipped > DOUBTFUL:
-        doubts.append("clipped in places; used as it is")
+        doubts.append("clipped in places")
     loudest = max(high.max(), -low.min())
     mean = wave.mean(axis=1, keepdims=True, dtype=np.float64)
     if np.abs(mean).max() > OFFSET * max(1.0, loudest):
@@ -275,7 +288,7 @@ def _digest(wave: np.ndarray, rate: int) -> str:
 def _check_share(rejected: list[dict], total: int, data: Data) -> None:
     if len(rejected) < total and len(rejected) <= data.max_rejected * total:
         return
-    kinds = Counter(row["reason"].partition(":")[0] for row in rejected)
+    kinds = Counter(row["kind"] for row in rejected)
     counts = "".join(f"\n  {n} {kind}" for kind, n in kinds.most_common())
     first = "".join(f"\n  {row['path']}: {row['reason']}" for row in rejected[:5])
     raise IntakeError(

@@ -173,7 +173,7 @@ def _files_below(root: Path) -> tuple[list[Path], list[Path]]:
             path = folder / entry.name
             if entry.name.startswith("."):
                 continue
-            elif entry.is_dir(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif os.path.isdir(path):
                 links.append(path)

@@ -32,7 +32,7 @@ def collection(data: dict, names: dict[str, str], path: Path) -> None:
             if clips.any():
                 panel.barh(levels, clips, 0.62, left=left, color=colour, ec="white", lw=0.6, label=partition)
                 left += clips
-        for level, clips in zip(levels, left, strict=True):
+        for level, clips in zip(levels, left, strict=True):  # type: ignore[assignment]
             panel.annotate(f"{clips:.0f}", (clips, level), (4, 0), textcoords="offset points", va="center")
         panel.set_yticks(levels, ticks)
         panel.set_ylim(len(labels) - 0.5, -0.5)

@@ -1,13 +1,9 @@
 """What the collection is: the numbers of metrics/data.json, and what makes scores doubtful."""
 
-import re
-from collections import Counter
-from collections.abc import Iterable
-
 import numpy as np
 import pandas as pd
 
-from counterpoise.datasets.duplicates import Duplicates, TWO_FOLDS, TWO_LABELS
+from counterpoise.datasets.duplicates import TWO_FOLDS, TWO_LABELS, Duplicates
 
 PARTITIONS = ("train", "val", "test", "unused")
 TELLTALE = 0.9  # a class of which so many clips share a form that so few others have can be told by the form alone
@@ -37,23 +33,22 @@ def describe(
     """
     clips = clips.assign(partition=partition)
     training = clips.label[clips.partition == "train"].value_counts().reindex(clips.label.unique(), fill_value=0)
-    reasons = _kinds(rejected.reason)
+    kinds = _counts(rejected.kind)
     return {
         **_amounts(clips),
         "partitions": {name: _amounts(clips[clips.partition == name]) for name in PARTITIONS},
         "classes": {
-            label: _amounts(own)
-            | {"partitions": {name: _amounts(own[own.partition == name]) for name in PARTITIONS}}
+            label: _amounts(own) | {"partitions": {name: _amounts(own[own.partition == name]) for name in PARTITIONS}}
             for label, own in clips.groupby("label")
         },
         "sample_rates": _counts(clips.sample_rate),
         "channels": _counts(clips.channels),
-        "rejected": reasons,
-        "mended": _kinds(note for notes in mended.note for note in notes.split("; ")),
+        "rejected": kinds,
+        "mended": _counts(mended.kind),
         "duplicates": {
             "exact": sum(map(len, found.groups("exact"))),
             "near": sum(map(len, found.groups("near"))),
-            "left_out": sum(reasons.get(kind, 0) for kind in (TWO_LABELS, TWO_FOLDS)),
+            "left_out": sum(kinds.get(kind, 0) for kind in (TWO_LABELS, TWO_FOLDS)),
         },
         "imbalance_ratio": round(float(training.max() / training.min()), 2) if training.min() > 0 else None,
         "warnings": _warnings(clips),
@@ -70,12 +65,6 @@ def _amounts(clips: pd.DataFrame) -> dict:
 
 def _counts(values: pd.Series) -> dict[str, int]:
     return {str(value): int(n) for value, n in values.value_counts().sort_index().items()}
-
-
-def _kinds(texts: Iterable[str]) -> dict[str, int]:
-    """How many texts of each kind: what names the single case stands after a colon, in brackets or in figures."""
-    kinds = Counter(re.sub(r"\d+", "n", re.split(r": | \(", text)[0]) for text in texts)
-    return dict(sorted(kinds.items()))
 
 
 def _warnings(clips: pd.DataFrame) -> list[str]:

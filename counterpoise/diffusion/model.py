@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from counterpoise.diffusion import networks, sampling
-from counterpoise.diffusion.networks import Denoiser
 from counterpoise.codecs.latents import Normaliser, Pool
 from counterpoise.core import seen
+from counterpoise.diffusion import networks, sampling
+from counterpoise.diffusion.networks import Denoiser
 from counterpoise.diffusion.settings import Diffusion
 
 
@@ -107,7 +107,12 @@ class Model:
 
 
 def save_base(
-    folder: Path, network: Denoiser, early: dict[str, Tensor], normaliser: Normaliser, labels: list[str], clip_ids: list[str]
+    folder: Path,
+    network: Denoiser,
+    early: dict[str, Tensor],
+    normaliser: Normaliser,
+    labels: list[str],
+    clip_ids: list[str],
 ) -> None:
     """Write a base of all classes, for :meth:`Model.of_base`.
 

@@ -74,7 +74,7 @@ class LatentUNet1D(ModelMixin, ConfigMixin):
         )
         self.direct = nn.Conv1d(channels, channels, 1)
         self.gain = nn.Linear(embedding, channels)
-        nn.init.zeros_(self.direct.bias)
+        nn.init.zeros_(self.direct.bias)  # type: ignore[arg-type]
         nn.init.dirac_(self.direct.weight)
         # `UNet1DModel` knows no classes: each adds its own constant to the latent.
         self.offset = nn.Embedding(classes, channels)

@@ -1,19 +1,19 @@
 """Sample variations by SDEdit: noise a latent, then follow the probability-flow ODE back with a diffusers scheduler."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from diffusers import EDMDPMSolverMultistepScheduler, EDMEulerScheduler
 from torch import Tensor, nn
 
-from counterpoise.diffusion.networks import Denoiser
 from counterpoise.codecs.latents import Normaliser, lengthened
-from counterpoise.core.runtime import Runtime
-from counterpoise.core.runtime import autocast, compiled
+from counterpoise.core.runtime import Runtime, autocast, compiled
+from counterpoise.diffusion.networks import Denoiser
 
 SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
 
-Schedule = EDMEulerScheduler | EDMDPMSolverMultistepScheduler
+Schedule: TypeAlias = "EDMEulerScheduler | EDMDPMSolverMultistepScheduler"
 
 
 def scheduler(sigma_data: float) -> EDMEulerScheduler:
@@ -96,8 +96,8 @@ def sdedit(
     levels = schedule(normaliser.sigma_data, solver, strength)
     levels.set_timesteps(steps)
     follow = _heun if solver == "heun" else _multistep
-    network = compiled(network, runtime, device)
-    return normaliser.inverse(follow(network, levels, x.to(device), runtime, device).cpu())
+    fast = compiled(network, runtime, device)
+    return normaliser.inverse(follow(fast, levels, x.to(device), runtime, device).cpu())
 
 
 def _multistep(network: nn.Module, schedule: Schedule, x: Tensor, runtime: Runtime, device: torch.device) -> Tensor:

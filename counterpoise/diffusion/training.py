@@ -11,15 +11,13 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from tqdm import tqdm
 
+from counterpoise.codecs.latents import Normaliser, Pool, reflect
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime, autocast, compiled
 from counterpoise.diffusion import edm, muon
 from counterpoise.diffusion.networks import Denoiser
-from counterpoise.codecs.latents import Normaliser, Pool, reflect
-from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion.settings import Diffusion
-from counterpoise.core.runtime import autocast, compiled
-
 
 REPORT_EVERY = 10  # steps
 EARLY = 0.25  # of the steps: what the network was then is the weak one that guidance pushes away from
@@ -76,7 +74,7 @@ def train(
         report: called every ten steps with the step and the mean loss since the last call; 1.0 is the loss of having
             learned nothing. A continued run reports its earlier steps again.
         name: in the progress bar.
-        validate: called every `validate_every` steps, and after the last one, with the step and the early weights, while
+        validate: called every `validate_every` steps and after the last one, with the step and the early weights;
             the network holds its averaged ones; says how bad it is. The network ends with its best weights, and
             training after `patience` validations that were no better.
 
@@ -154,10 +152,15 @@ def train(
                 best.take(step, validate(step, early), network)
         if step % params.checkpoint_every == 0 and step < steps:
             states = {part_name: part.state_dict() for part_name, part in parts.items()}
-            checkpoint.save({
-                **states, "generator": generator.get_state(), "losses": losses, "early": early,
-                "best": best.state_dict(),
-            })  # fmt: skip
+            checkpoint.save(
+                {
+                    **states,
+                    "generator": generator.get_state(),
+                    "losses": losses,
+                    "early": early,
+                    "best": best.state_dict(),
+                }
+            )
 
     progress.close()
     ema.copy_to(network.parameters())

@@ -27,8 +27,7 @@ import safetensors.torch
 import torch
 
 from counterpoise.embeddings.audioset_reader import kind_of, probe
-from counterpoise.embeddings.yamnet import AUDIOSET_FORMAT, AudioSetError, load_audioset
-from counterpoise.embeddings.yamnet import yamnet_patches
+from counterpoise.embeddings.yamnet import AUDIOSET_FORMAT, AudioSetError, load_audioset, yamnet_patches
 
 LICENCE = "Apache-2.0"
 # Largest difference between a source's scores for the probe and ours. TensorFlow Lite quantises activations as well.
@@ -60,8 +59,8 @@ def convert(source: str, out: Path) -> None:
             load_audioset(Path(source))
         else:
             tensors, origin, heard = _read(source)
-            origin |= {"source": source, "licence": LICENCE, "format": AUDIOSET_FORMAT}
-            metadata = {"origin": json.dumps(origin, sort_keys=True)}  # a second entry would come in any order
+            about = origin | {"source": source, "licence": LICENCE, "format": AUDIOSET_FORMAT}
+            metadata = {"origin": json.dumps(about, sort_keys=True)}  # a second entry would come in any order
             safetensors.torch.save_file(tensors, partial, metadata)
             _check_scores(source, kind, partial, heard)
         os.replace(partial, out)

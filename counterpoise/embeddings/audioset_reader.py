@@ -19,7 +19,7 @@ import numpy as np
 import safetensors.numpy
 
 from counterpoise.core import tables
-from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AudioSetError, LAYERS, NORMALISATION_EPSILON
+from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, LAYERS, NORMALISATION_EPSILON, AudioSetError
 
 PATCH_SAMPLES = 15600  # of one patch, at 16 kHz
 PATCH = (96, 64)  # its frames and bands
@@ -275,7 +275,7 @@ def _tflite_layers(interpreter: Any) -> list[tuple[np.ndarray, np.ndarray]]:
 
     convolutions = [op for op in operations if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     dense = [op for op in operations if op["op_name"] == "FULLY_CONNECTED"][-1:]  # others compute the spectrogram
-    return [tuple(values(index) for index in op["inputs"][1:3]) for op in convolutions + dense]
+    return [tuple(values(index) for index in op["inputs"][1:3]) for op in convolutions + dense]  # type: ignore[misc]
 
 
 def _folder_sha256(folder: Path) -> str:

@@ -6,11 +6,11 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, tables
@@ -42,7 +42,7 @@ class Kept(Sequence[np.ndarray]):
 
 
 def embed_clips(
-    network: nn.Module, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
+    network: Any, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
 ) -> Sequence[np.ndarray]:
     """Every clip's embeddings by `network.embed_waves`, `[P, D]` float32, in the table's order.
 
@@ -65,16 +65,14 @@ def embed_clips(
     was_training = network.training
     network.to(device).eval()
     if cache is None:
-        embedded = [_embed(network, path, audio, device) for path in _progress(examples.path)]
+        embedded: Sequence[np.ndarray] = [_embed(network, path, audio, device) for path in _progress(examples.path)]
     else:
         embedded = _embed_into(cache / key(network, audio, runtime, device), network, examples, audio, device)
     network.train(was_training)
     return embedded
 
 
-def _embed_into(
-    folder: Path, network: nn.Module, examples: pd.DataFrame, audio: Audio, device: torch.device
-) -> Kept:
+def _embed_into(folder: Path, network: Any, examples: pd.DataFrame, audio: Audio, device: torch.device) -> Kept:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{digest}.npy" for digest in examples.sha256]
     lacking = np.array([_read(file) is None for file in files], dtype=bool)
@@ -85,11 +83,12 @@ def _embed_into(
     return Kept(files)
 
 
-def key(network: nn.Module, audio: Audio, runtime: Runtime, device: torch.device) -> str:
+def key(network: Any, audio: Audio, runtime: Runtime, device: torch.device) -> str:
     """A name for all that embeddings depend on beside the clip: weights but the head's, audio form, machine, code."""
     digest = hashlib.sha256(f"{audio!r} {runtime.threads} {device.type} {torch.__version__}".encode())
-    for source in (__file__, sound.__file__, spectrogram.__file__, inspect.getfile(type(network))):
-        digest.update(Path(source).read_bytes())
+    code = [*sorted(Path(__file__).parent.glob("*.py")), Path(sound.__file__), Path(inspect.getfile(type(network)))]
+    for source in code:
+        digest.update(source.read_bytes())
     for name, tensor in network.state_dict().items():
         if not name.startswith("head."):
             digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
@@ -101,7 +100,7 @@ def _progress(paths: pd.Series) -> tqdm:
 
 
 @torch.inference_mode()
-def _embed(network: nn.Module, path: str, audio: Audio, device: torch.device) -> np.ndarray:
+def _embed(network: Any, path: str, audio: Audio, device: torch.device) -> np.ndarray:
     wave = sound.fit(sound.read(path, audio.sample_rate, audio.channels), round(audio.seconds * audio.sample_rate))
     return network.embed_waves(torch.from_numpy(wave)[None].to(device))[0].float().cpu().numpy()
 

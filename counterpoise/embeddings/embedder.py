@@ -1,13 +1,13 @@
 """One embedding a sound, by a frozen network."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from counterpoise.core import audio as sound
 from counterpoise.embeddings.yamnet import YAMNET_SAMPLE_RATE, load_audioset
-
 
 
 class Embedder:
@@ -25,7 +25,7 @@ class Embedder:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         name: str,
         sample_rate: int,
         channels: int,

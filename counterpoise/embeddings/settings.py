@@ -1,5 +1,7 @@
 """The sections `features` and `yamnet` of params.yaml."""
 
+from typing import ClassVar
+
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from counterpoise.core.settings import Section
@@ -8,7 +10,9 @@ from counterpoise.core.settings import Section
 class Features(Section):
     """The CNN's mel spectrogram."""
 
-    renamed = {name: f"classifier.{name}" for name in ("time_shift", "mask_fraction", "masks")}
+    renamed: ClassVar[dict[str, str]] = {
+        name: f"classifier.{name}" for name in ("time_shift", "mask_fraction", "masks")
+    }
 
     n_mels: PositiveInt
     n_fft: PositiveInt

@@ -148,7 +148,8 @@ def load_audioset(path: Path) -> YAMNet:
     try:
         with safetensors.safe_open(path, "pt") as file:
             origin = json.loads((file.metadata() or {}).get("origin", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, json.JSONDecodeError) as error:
         raise AudioSetError(f"{path} is damaged ({error}): convert the AudioSet weights again") from None
     if not isinstance(origin, dict) or origin.get("format") != AUDIOSET_FORMAT:
@@ -163,7 +164,8 @@ def load_audioset(path: Path) -> YAMNet:
     problems += [f"{name} is unknown" for name in tensors if name not in wanted]
     problems += [
         f"{name} is {_form(tensors[name])} instead of {_form(wanted[name])}"
-        for name in wanted if name in tensors and _form(tensors[name]) != _form(wanted[name])
+        for name in wanted
+        if name in tensors and _form(tensors[name]) != _form(wanted[name])
     ]
     problems += [
         f"{name} holds numbers that are not finite" for name, value in tensors.items() if not value.isfinite().all()

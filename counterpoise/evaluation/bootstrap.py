@@ -1,7 +1,7 @@
 """How sure the answer is: intervals and verdicts from a bootstrap over test recordings and training seeds.
 
-Two kinds of variance are in a score: which recordings were tested, and how each training went. A draw renews both, and it
-is the same draw for every arm, so that a difference between two arms is paired by recording, seed and fold.
+Two kinds of variance are in a score: which recordings were tested, and how each training went. A draw renews both, and
+it is the same draw for every arm, so that a difference between two arms is paired by recording, seed and fold.
 
 1. Recordings. Clips of a recording stay together, and the strata are fold and class, so that no class vanishes. Of a
    stratum's n recordings n - 1 are drawn with replacement and weigh n / (n - 1): the rescaling bootstrap of Rao and Wu
@@ -25,8 +25,8 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from counterpoise.core import CounterpoiseError
 from counterpoise.arms.arm import BASELINE, best_cheap, is_cheap
+from counterpoise.core import CounterpoiseError
 from counterpoise.evaluation import metrics
 from counterpoise.evaluation.metrics import HEADLINES, METRICS, Outcome
 from counterpoise.metrics.intervals import Evaluation
@@ -36,6 +36,9 @@ CHUNK = 500  # draws that are held in memory at once
 
 class StatisticsError(CounterpoiseError):
     """Predictions that cannot be compared; the message says which are missing."""
+
+
+Verdict = Literal["helps", "hurts", "cannot tell"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Difference:
     corrected_low: float  # of the interval that holds for all comparisons of a table at once
     corrected_high: float
     p: float  # two-sided, of this comparison alone
-    verdict: Literal["helps", "hurts", "cannot tell"]  # from the corrected interval
+    verdict: Verdict  # from the corrected interval
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Bootstrap:
             comparisons: how many comparisons the table holds, for the corrected interval.
 
         Returns:
-            The verdict is "cannot tell" where the corrected interval holds 0, but also where variance cannot be measured:
+            The verdict is "cannot tell" where the corrected interval holds 0, and where variance cannot be measured:
             with a single seed; with a single recording in every stratum; with so few recordings that even a sign test
             on which all agree, p = 2^(1 - n), would not pass the corrected level. `p` is never below that, nor 0.
 
@@ -102,7 +105,9 @@ class Bootstrap:
                 f"{', '.join(self.metrics)}. Add it to `arms` or `models` in params.yaml and run `dvc repro`."
             )
         (runs, resampled), (other_runs, other_resampled) = (self._of(model, one, metric) for one in (arm, baseline))
-        equal = np.array_equal(self.runs[model, arm], self.runs[model, baseline])  # both add nothing: no variance, either
+        equal = np.array_equal(
+            self.runs[model, arm], self.runs[model, baseline]
+        )  # both add nothing: no variance, either
         training = (0.0, 1) if equal else self._training(model, metric, paired=True)
         mean = float((runs - other_runs).mean())
         alone, corrected = (
@@ -112,7 +117,7 @@ class Bootstrap:
         unanimous = 2.0 ** (1 - self.recordings[metric])  # the p value of a sign test on which all recordings agree
         p = 2 * (1 + min((alone <= 0).sum(), (alone >= 0).sum())) / (1 + len(alone))
         measurable = runs.shape[1] > 1 and self.freedom[metric] > 0 and unanimous * comparisons <= 1 - self.level
-        verdict = "cannot tell"
+        verdict: Verdict = "cannot tell"
         if measurable and not corrected_low <= 0 <= corrected_high:
             verdict = "helps" if corrected_low > 0 else "hurts"
         p = float(min(1.0, max(p, unanimous)))
@@ -238,7 +243,7 @@ def answer(found: Bootstrap) -> dict:
 def _sentence(arm: str, against: str, metric: str, one: Difference) -> str:
     whom = against if against == BASELINE else f"{against}, the best cheap arm"
     title = metrics.title(metric)
-    verdict = one.verdict
+    verdict: str = one.verdict
     if verdict == "cannot tell" and not one.corrected_low <= 0 <= one.corrected_high:
         verdict += ": too few seeds or recordings to measure variance"
     interval = f"[{one.corrected_low:+.3f}, {one.corrected_high:+.3f}]"

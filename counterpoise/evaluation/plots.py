@@ -1,5 +1,4 @@
-"""The results as tidy tables for plots, and as PNG pictures: the same bytes from the same results.
-"""
+"""The results as tidy tables for plots, and as PNG pictures: the same bytes from the same results."""
 
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
 from counterpoise.arms.arm import BASELINE
 from counterpoise.evaluation.metrics import HEADLINES, title
 from counterpoise.evaluation.scores import by_size
+from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
 
 CURVES = {
     "model": "str",
@@ -37,9 +36,9 @@ def confusion_table(seeds: dict) -> pd.DataFrame:
     at = [seeds["labels"].index(label) for label in order]
     rows = []
     for model, arm in dict.fromkeys((run["model"], run["arm"]) for run in seeds["runs"]):
-        total = sum(
-            np.array(run["confusion"]) for run in seeds["runs"] if (run["model"], run["arm"]) == (model, arm)
-        )[np.ix_(at, at)]
+        total = sum(np.array(run["confusion"]) for run in seeds["runs"] if (run["model"], run["arm"]) == (model, arm))[  # type: ignore[index]
+            np.ix_(at, at)
+        ]
         for actual, counts in zip(order, total, strict=True):
             for predicted, clips in zip(order, counts, strict=True):
                 share = round(float(clips) / max(int(counts.sum()), 1), 4)

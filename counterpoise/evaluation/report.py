@@ -8,8 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from counterpoise.core import CounterpoiseError
 from counterpoise.arms.arm import BASELINE, is_cheap
+from counterpoise.core import CounterpoiseError
 from counterpoise.evaluation.metrics import HEADLINES, METRICS, is_recall, title
 from counterpoise.evaluation.scores import by_size
 

@@ -5,7 +5,6 @@ table, PREDICTIONS, with a row for each run and test clip.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-
 from typing import Any
 
 import numpy as np
@@ -81,8 +80,8 @@ def outcome(truth: Iterable[str], predicted: Iterable[str], labels: list[str], r
         raise ValueError(f"{len(truth)} true labels and {len(predicted)} predictions: expected as many, and at least 1")
     _only_known([*truth, *predicted, *rare], labels)
     number = {label: i for i, label in enumerate(labels)}
-    codes = (np.array([number[label] for label in side]) for side in (truth, predicted))
-    return Outcome(*codes, len(labels), tuple(number[label] for label in rare))
+    codes = [np.array([number[label] for label in side]) for side in (truth, predicted)]
+    return Outcome(codes[0], codes[1], len(labels), tuple(number[label] for label in rare))
 
 
 def scores(
@@ -145,7 +144,8 @@ def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]
         rare: the rare classes.
 
     Returns:
-        `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS; those of rare classes where there are some. `per_class` {model: {arm: {label: {recall, precision, f1}}}}, means over seeds. `seeds`
+        `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS, those of rare classes where there are
+        some. `per_class` {model: {arm: {label: {recall, precision, f1}}}}, means over seeds. `seeds`
         {labels, train_clips, rare, runs}: every run's own numbers and confusion matrix, in the order of `labels`.
     """
     labels = list(results[0]["scores"]["per_class"])

@@ -18,7 +18,6 @@ from counterpoise.core import CounterpoiseError, seen, tables
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.metrics import kad, signal
 
-
 VERDICT = {name: tables.CANDIDATES[name] for name in ("recognised", "probability", "nearest", "reason")}
 AUDIOSET, OWN = "yamnet.safetensors", "cnn"  # beside the filter, what makes its embeddings
 CLIPS = ["clip_id", "label", "source_id"]
@@ -44,9 +43,7 @@ class ClassFilter:
         embedding: whose embeddings these are, for people to read.
     """
 
-    def __init__(
-        self, labels: list[str], tensors: dict[str, np.ndarray], clips: pd.DataFrame, embedding: str
-    ) -> None:
+    def __init__(self, labels: list[str], tensors: dict[str, np.ndarray], clips: pd.DataFrame, embedding: str) -> None:
         self.labels, self._tensors, self.clips, self.embedding = labels, tensors, clips, embedding
 
     @classmethod
@@ -94,7 +91,9 @@ class ClassFilter:
             about = json.loads((folder / "class_filter.json").read_text(encoding="utf-8"))
             tensors = load_file(folder / "class_filter.safetensors")
         except FileNotFoundError as error:
-            raise ClassFilterError(f"{error.filename} is missing: run `dvc repro train_class_filter`, or `dvc pull`") from None
+            raise ClassFilterError(
+                f"{error.filename} is missing: run `dvc repro train_class_filter`, or `dvc pull`"
+            ) from None
         clips = pd.DataFrame(about["clips"], columns=CLIPS, dtype="str")
         return cls(about["labels"], tensors, clips, about["embedding"])
 
@@ -136,12 +135,14 @@ def examine(class_filter: ClassFilter, label: str, waves: Tensor, embeddings: np
         [SILENT, CLIPPED, NEAR_COPY, OTHER_CLASS],
         default="",
     )
-    return pd.DataFrame({
-        "recognised": recognised,
-        "probability": probabilities[:, class_filter.labels.index(label)],
-        "nearest": clips.clip_id.iloc[found.nearest].tolist(),
-        "reason": reasons,
-    }).astype(VERDICT)
+    return pd.DataFrame(
+        {
+            "recognised": recognised,
+            "probability": probabilities[:, class_filter.labels.index(label)],
+            "nearest": clips.clip_id.iloc[found.nearest].tolist(),
+            "reason": reasons,
+        }
+    ).astype(VERDICT)
 
 
 def examine_all(

@@ -15,7 +15,7 @@ def choose(
 
     One after another, the candidate that brings the kept ones nearest to the training clips in kernel mean discrepancy
     (kernel herding: Chen, Welling & Smola, "Super-Samples from Kernel Herding", UAI 2010, section 2), with the kernel
-    of KAD. To keep those that the filter is surest of would leave the typical ones alone, and a set that is farther from
+    of KAD. To keep those that the filter is surest of would leave the typical ones alone, and a set farther from
     real sounds than the candidates were.
 
     Args:

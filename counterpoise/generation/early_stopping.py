@@ -32,13 +32,14 @@ from counterpoise.generation import sdedit
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics import c2st, kad
 
-
 FEWEST = 4  # validation clips below which a distance to them says nothing
 MOST = 64  # real clips that are embedded
 DEMOS = 2  # sounds that are kept of each validation
 MEMORISED = 0.1  # share of near copies of other clips from which a denoiser is taken to have memorised them
 
-Embed = Callable[[np.ndarray], np.ndarray]  # from a wave `[channels, samples]` at the codec's rate to an embedding `[D]`
+Embed = Callable[
+    [np.ndarray], np.ndarray
+]  # from a wave `[channels, samples]` at the codec's rate to an embedding `[D]`
 
 
 def embedding(weights: Path, features: Features, codec: Codec, device: torch.device) -> Embed:
@@ -68,7 +69,7 @@ def begin(
     report: Callable[..., None],
     folder: Path,
 ) -> "ValidationSampling | None":
-    """A class's validation sampling, or None where none is wanted or too few different clips are held out, which is said.
+    """A class's validation sampling, or None where none is wanted or too few different clips are there, which is said.
 
     Args:
         weights: of AudioSet's YAMNet, which may be missing, and `features`: see :func:`embedding`.
@@ -161,9 +162,7 @@ class ValidationSampling:
         # A copy, since sampling changes the layout of the weights in memory
         model = copy.deepcopy(self._model.with_weak(early)).to(self._device)
         made = dict(
-            sdedit.make(
-                model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device
-            )
+            sdedit.make(model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device)
         )
         demos = self._folder / "demos"
         demos.mkdir(parents=True, exist_ok=True)

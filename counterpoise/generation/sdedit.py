@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,6 @@ from counterpoise.diffusion import sampling
 from counterpoise.diffusion.model import Model
 from counterpoise.generation.settings import Generate
 from counterpoise.splits import balance
-
-
 
 LEVELS = 4  # strengths that a range has, evenly spaced on a logarithmic scale: clips of one strength share batches
 BLEND = (0.35, 0.65)  # share of the root in a blend
@@ -46,7 +44,7 @@ def share_out(training: pd.DataFrame, label: str, amount: int, generate: Generat
 
 
 def candidates(shares: dict[str, int], generate: Generate) -> dict[str, int]:
-    """How many are made of each root, so that the class filter has a choice: in all, `generate.candidates` times as many."""
+    """How many are made of each root: `generate.candidates` times as many in all, so that the filter can choose."""
     if generate.keep == "all":
         return shares
     amounts, made, wanted = {}, 0, 0
@@ -102,19 +100,21 @@ def lineage(
             clip_id = f"{root}_{label}{number}" if crossed else f"{root}_v{number}"
             seed = seed_for(generate.seed, root, number, *([label] if crossed else []))
             partners = [clip for clip in own if clip != root] if generate.start == "blend" else []
-            rows.append({
-                "clip_id": clip_id,
-                "path": (folder / f"{clip_id}.flac").as_posix(),
-                "label": label,
-                "start": generate.start,
-                "root_clip_id": root,
-                "other_clip_id": partners[seed_for("partner", seed) % len(partners)] if partners else "",
-                "source_id": parents.source_id[root],
-                "fold": parents.fold[root],
-                "seed": seed,
-                "strength": start_sigma(generate, seed),
-                "model": model.as_posix(),
-            })
+            rows.append(
+                {
+                    "clip_id": clip_id,
+                    "path": (folder / f"{clip_id}.flac").as_posix(),
+                    "label": label,
+                    "start": generate.start,
+                    "root_clip_id": root,
+                    "other_clip_id": partners[seed_for("partner", seed) % len(partners)] if partners else "",
+                    "source_id": parents.source_id[root],
+                    "fold": parents.fold[root],
+                    "seed": seed,
+                    "strength": start_sigma(generate, seed),
+                    "model": model.as_posix(),
+                }
+            )
     return tables.table(rows, tables.LINEAGE)
 
 
@@ -185,7 +185,7 @@ def blend(root: Tensor, other: Tensor, seed: int) -> Tensor:
     return share * root + (1 - share) * reflect(other, root.shape[1])
 
 
-def _source(shelf: Shelf, codec: Codec, row: NamedTuple) -> Tensor:
+def _source(shelf: Shelf, codec: Codec, row: Any) -> Tensor:
     """The latent `[C, T]` that noise is put on, T the frames of the root."""
     root = shelf[row.root_clip_id]
     match row.start:

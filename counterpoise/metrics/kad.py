@@ -6,6 +6,7 @@ trip, and of another class.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
@@ -119,7 +120,7 @@ def fad(made: np.ndarray, real: np.ndarray) -> float:
     """
     made, real = _checked(made, real)
     # R'R is the covariance.
-    factors = [np.linalg.qr((x - x.mean(axis=0)) / np.sqrt(len(x) - 1), mode="r") for x in (made, real)]
+    factors: list[Any] = [np.linalg.qr((x - x.mean(axis=0)) / np.sqrt(len(x) - 1), mode="r") for x in (made, real)]
     spread = sum(np.square(factor).sum() for factor in factors)
     shared = np.linalg.norm(factors[0] @ factors[1].T, "nuc")
     return float(np.square(made.mean(axis=0) - real.mean(axis=0)).sum() + spread - 2 * shared)
@@ -205,9 +206,7 @@ def kernel(a: np.ndarray, b: np.ndarray, bandwidth: float) -> np.ndarray:
     return np.exp(cdist(a, b, "sqeuclidean") / (-2 * bandwidth**2))
 
 
-def _kernels(
-    made: np.ndarray, real: np.ndarray, bandwidth: float | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _kernels(made: np.ndarray, real: np.ndarray, bandwidth: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gaussian kernels within made sounds and within real ones, with 0 for a sound and itself, and across the sets."""
     if bandwidth is None:
         bandwidth = float(np.median(pdist(real)))
@@ -216,7 +215,7 @@ def _kernels(
     within = [kernel(sounds, sounds, bandwidth) for sounds in (made, real)]
     for likeness in within:
         np.fill_diagonal(likeness, 0)
-    return *within, kernel(made, real, bandwidth)
+    return *within, kernel(made, real, bandwidth)  # type: ignore[return-value]
 
 
 def _mmd(

@@ -34,17 +34,18 @@ def audit(
         LeakError: every way in which the rule is broken, each with its clips.
     """
     roots = real.drop_duplicates("clip_id").set_index("clip_id")
-    seen, class_filter = {label: list(clip_ids) for label, clip_ids in seen.items()}, list(class_filter)
+    learned = {label: list(clip_ids) for label, clip_ids in seen.items()}
+    filtered = list(class_filter)
     problems = _straddling(real, "source_id", "clips of a recording that lies in two partitions")
     if "sha256" in real:
         problems += _straddling(real, "sha256", "clips of the same audio in two partitions (remove all but one)")
     ids = pd.concat([real.clip_id, synthetic.clip_id])
     problems += _named("clip ids that occur more than once", sorted(set(ids[ids.duplicated()])))
     problems += _strays(roots, synthetic)
-    for label, clip_ids in seen.items():
+    for label, clip_ids in learned.items():
         problems += _trespassers(roots, clip_ids, f"the diffusion model of {label}")
-    problems += _trespassers(roots, class_filter, "the class filter")
-    unproven = synthetic.clip_id[~synthetic.start.isin(tables.CHEAP) & ~synthetic.label.isin(list(seen))]
+    problems += _trespassers(roots, filtered, "the class filter")
+    unproven = synthetic.clip_id[~synthetic.start.isin(tables.CHEAP) & ~synthetic.label.isin(list(learned))]
     problems += _named("synthetic clips of a model that does not say which clips it saw", unproven)
     _raise_leaks(problems)
     return {
@@ -56,8 +57,8 @@ def audit(
             start: {label: int(n) for label, n in made.label.value_counts().sort_index().items()}
             for start, made in synthetic.groupby("start")
         },
-        "seen": {label: len(clip_ids) for label, clip_ids in sorted(seen.items())},
-        "class_filter": len(class_filter),
+        "seen": {label: len(clip_ids) for label, clip_ids in sorted(learned.items())},
+        "class_filter": len(filtered),
     }
 
 

@@ -19,7 +19,6 @@ from counterpoise.core.settings import Section
 from counterpoise.datasets.settings import Data
 
 
-
 class Split(Section):
     """Which recordings are held out: the section `split` of params.yaml."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from counterpoise.arms.arm import Arm, ArmError
+from counterpoise.arms.arm import Arm, ArmError, Kind
 from counterpoise.core import tables
 from counterpoise.core.runtime import seed_for
 from counterpoise.splits import balance, split
@@ -74,10 +74,12 @@ class Material:
                 "model": model,
             }
 
-        wanted = {kind: np.zeros(len(self.slots), bool) for kind in ("classic", "roundtrip")}
+        kinds: tuple[Kind, ...] = ("classic", "roundtrip")
+        wanted = {kind: np.zeros(len(self.slots), bool) for kind in kinds}
         for arm in arms:
-            for kind in set(arm.fills) & set(wanted):
-                wanted[kind] |= self._filled(arm, kind)
+            for kind in kinds:
+                if kind in arm.fills:
+                    wanted[kind] |= self._filled(arm, kind)
         classical = self.slots[wanted["classic"]]
         decoded = set(self.slots.root[wanted["roundtrip"]])
         if any(arm.decoded for arm in arms):
@@ -127,7 +129,7 @@ class Material:
         at = pd.MultiIndex.from_arrays([varied.label, varied.groupby("label").cumcount()])
         return varied[filled.reindex(at).eq(True).to_numpy()] if len(arm.fills) > 1 else varied
 
-    def _filled(self, arm: Arm, kind: str) -> np.ndarray:
+    def _filled(self, arm: Arm, kind: Kind) -> np.ndarray:
         """Whether a clip of this kind fills each slot, bool `[slots]`: the kinds take turns."""
         turn = (self.slots.place + self.slots.number).to_numpy() % len(arm.fills)
         return turn == list(arm.fills).index(kind)

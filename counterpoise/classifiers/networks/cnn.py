@@ -61,5 +61,5 @@ class CNN(nn.Module):
 def _block(inputs: int, outputs: int, kernel: int) -> nn.Sequential:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride=2, padding=kernel // 2)
     nn.init.kaiming_normal_(convolution.weight, a=0.1)
-    nn.init.zeros_(convolution.bias)
+    nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
     return nn.Sequential(convolution, nn.ReLU(), nn.BatchNorm2d(outputs))

@@ -1,7 +1,9 @@
 """What a classifier's network must offer."""
 
-from typing import Literal, Protocol
+from collections.abc import Mapping
+from typing import Literal, Protocol, Self
 
+import torch
 from torch import Tensor, nn
 
 
@@ -22,6 +24,7 @@ class Network(Protocol):
     head: nn.Linear
     pretrained: bool
     frozen: bool
+    training: bool
 
     def frontend(self, wave: Tensor) -> Tensor:
         """Waves `[B, channels, samples]` to what the layers look at."""
@@ -34,6 +37,18 @@ class Network(Protocol):
 
     def read_out(self, embeddings: Tensor) -> Tensor:
         """Embeddings `[B, P, D]` to log-probabilities `[B, classes]`."""
+
+    # As of any torch module
+
+    def to(self, device: torch.device) -> Self: ...
+
+    def train(self, mode: bool = True) -> Self: ...
+
+    def eval(self) -> Self: ...
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> object: ...
 
     def __call__(self, wave: Tensor) -> Tensor:
         """Waves `[B, channels, samples]` to log-probabilities `[B, classes]`."""
