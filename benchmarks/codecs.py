@@ -20,6 +20,8 @@ from torch import Tensor
 
 from counterpoise import codecs
 from counterpoise.codecs import encodec
+from counterpoise.codecs.codec import Codec
+from counterpoise.codecs.settings import CodecSettings, EncodecSettings
 
 NAMES = ("mel", "encodec_24khz", "encodec_48khz")
 CLIP_SECONDS = 4

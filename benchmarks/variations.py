@@ -33,6 +33,7 @@ from counterpoise.augment import effects, latents
 from counterpoise.cli import params
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
+from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import audio, checkpoint, runtime
 from counterpoise.diffusion import networks, training
 from counterpoise.diffusion.model import Model

@@ -18,7 +18,7 @@ def only(monkeypatch, effect) -> None:
     """Leave one of the effects, always applied."""
     chosen = next(transform for transform in effects.EFFECTS.transforms if type(transform).__name__ == effect)
     monkeypatch.setattr(chosen, "p", 1.0)
-    monkeypatch.setattr(classic, "EFFECTS", type(effects.EFFECTS)([chosen]))
+    monkeypatch.setattr(effects, "EFFECTS", type(effects.EFFECTS)([chosen]))
 
 
 def loudest(wave: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def test_the_generators_are_restored_after_an_error(monkeypatch):
         random.random()
         raise RuntimeError
 
-    monkeypatch.setattr(classic, "EFFECTS", fail)
+    monkeypatch.setattr(effects, "EFFECTS", fail)
     state = random.getstate()
     with pytest.raises(RuntimeError):
         effects.augment(sound(), RATE, 0)

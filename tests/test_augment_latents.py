@@ -60,12 +60,12 @@ def folding(monkeypatch):
 
 
 def test_none_are_made_unless_asked_for(parts, tmp_path, folding):
-    pool = latents.pool(parts, settings(0), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool(parts, 0, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
     assert pool.clip_ids == ["bark2", "bark0", "howl1"] and not folding and not (tmp_path / "work").exists()
 
 
 def test_every_clip_has_variations_of_its_class_and_length(parts, tmp_path, folding):
-    pool = latents.pool(parts, settings(2), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
+    pool = latents.pool(parts, 2, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
     assert pool.clip_ids == ["bark2", "bark0", "howl1", "bark2", "bark2", "bark0", "bark0", "howl1", "howl1"]
     assert pool.labels == [0, 0, 1, 0, 0, 0, 0, 1, 1]
     assert [pool[i].shape[1] for i in range(9)] == [25, 40, 7, 25, 25, 40, 40, 7, 7]
@@ -85,14 +85,14 @@ def test_variations_depend_on_the_clip_and_the_seed_alone(parts, tmp_path, foldi
 
 
 def test_those_of_an_interrupted_run_are_used_again(parts, tmp_path, folding, monkeypatch):
-    first = latents.pool(parts, settings(1), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
-    monkeypatch.setattr(altered, "alter", None)
-    again = latents.pool(parts, settings(1), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
+    first = latents.pool(parts, 1, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
+    monkeypatch.setattr(latents, "augmented", None)
+    again = latents.pool(parts, 1, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work")
     assert all(torch.equal(first[i], again[i]) for i in range(len(first)))
 
 
 def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
     pool = latents.pool(
-        [parts[0], (parts[1][0], [])], settings(1), settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work"
+        [parts[0], (parts[1][0], [])], 1, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work"
     )
     assert set(pool.labels) == {0}

@@ -12,6 +12,7 @@ from counterpoise.cli import params
 from counterpoise.core import CounterpoiseError, settings
 from counterpoise.diffusion import settings
 from counterpoise.generation import settings
+from counterpoise.generation.settings import Generate
 
 REPOSITORY = Path(__file__).parents[1]
 

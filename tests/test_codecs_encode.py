@@ -11,6 +11,7 @@ from counterpoise.codecs.encode import encode
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.codecs.round_trip import round_trip
+from counterpoise.codecs.settings import MelSettings
 
 SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
 

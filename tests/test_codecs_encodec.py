@@ -16,6 +16,7 @@ from counterpoise import codecs
 from counterpoise.codecs import CodecError, build, encode, encodec
 from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
 from counterpoise.codecs.latents import Packed
+from counterpoise.codecs.settings import CodecSettings, EncodecSettings
 from counterpoise.core import audio
 
 CPU = torch.device("cpu")

@@ -7,6 +7,7 @@ from settings import settings_of
 
 from counterpoise.codecs import CodecError, build
 from counterpoise.codecs.mel import FLOOR, MelCodec
+from counterpoise.codecs.settings import CodecSettings, MelSettings
 from counterpoise.metrics import signal
 
 CPU = torch.device("cpu")

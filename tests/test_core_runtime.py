@@ -12,11 +12,11 @@ from settings import settings_of
 from counterpoise.core import runtime
 from counterpoise.core.runtime import Runtime
 
-ROOT = Path(runtime.__file__).parents[1]
+ROOT = Path(runtime.__file__).parents[2]
 HOLD = """
 import sys
 from pathlib import Path
-from counterpoise.runtime import exclusive
+from counterpoise.core.runtime import exclusive
 with exclusive(Path(sys.argv[1]), wait=False):
     print("held", flush=True)
     sys.stdin.read()

@@ -31,7 +31,7 @@ def test_text_stays_the_text_that_it_was(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "columns", [getattr(catalog, name) for name in ("CLIPS", "REJECTED", "LINEAGE", "BALANCE", "EXAMPLES")]
+    "columns", [getattr(tables, name) for name in ("CLIPS", "REJECTED", "LINEAGE", "BALANCE", "EXAMPLES")]
 )
 @pytest.mark.parametrize("count", [0, 2])
 def test_every_table_keeps_its_types(tmp_path, columns, count):

@@ -10,11 +10,17 @@ import soundfile
 import torch
 from settings import settings_of
 
+from counterpoise.codecs.codec import CodecError
 from counterpoise.codecs.latents import Normaliser, Packed, Writer
 from counterpoise.codecs.mel import MelCodec
+from counterpoise.codecs.settings import CodecSettings, EncodecSettings, MelSettings
+from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
+from counterpoise.diffusion.settings import Diffusion
+from counterpoise.embeddings.settings import Features
 from counterpoise.generation import early_stopping
+from counterpoise.generation.settings import Generate
 
 CPU = torch.device("cpu")
 RATE, SAMPLES = 8000, 1600

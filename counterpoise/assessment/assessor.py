@@ -35,7 +35,7 @@ class Assessor:
 
         Args:
             training: the catalogue's rows of the training clips to measure and to make something of, 1 or more.
-            lineage: `catalog.LINEAGE` of the class's variations, 1 or more rows.
+            lineage: `tables.LINEAGE` of the class's variations, 1 or more rows.
 
         Raises:
             AudioError: a clip or a variation cannot be read.
@@ -55,7 +55,7 @@ class Assessor:
         """A training clip, its round trip and variations, of it if there are some, to look at.
 
         Args:
-            lineage: `catalog.LINEAGE` of one class's variations, 1 or more rows.
+            lineage: `tables.LINEAGE` of one class's variations, 1 or more rows.
             clips: the catalogue's rows of all roots.
 
         Returns:
@@ -77,7 +77,7 @@ class Assessor:
 
 
 def derived(clips: pd.DataFrame, seed: int, folder: Path) -> pd.DataFrame:
-    """One sound to be made of each clip, by a function of :mod:`counterpoise.augmentation`.
+    """One sound to be made of each clip, by a function of :mod:`counterpoise.augment.clips`.
 
     Returns:
         clip_id, source_id, root_clip_id, seed and path, on the rows of `clips`.

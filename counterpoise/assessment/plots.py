@@ -1,7 +1,7 @@
 """What was generated, to look at: its quality beside that of other sets of sounds, and its spectrograms.
 
-The same bytes from the same results, as in :mod:`counterpoise.pictures`. Sets differ in colour and in shape; levels are
-shown in cividis, which reads alike with and without colour vision (Nuñez, Anderton & Renslow, PLOS ONE 2018).
+The same bytes from the same results, see :mod:`counterpoise.plotting.style`. Sets differ in colour and in shape; levels
+are shown in cividis, which reads alike with and without colour vision (Nuñez, Anderton & Renslow, PLOS ONE 2018).
 """
 
 from pathlib import Path
@@ -84,7 +84,7 @@ def examples(lineage: pd.DataFrame) -> pd.DataFrame:
     """Variations to look at, of the lowest, the middle and the highest strength that a class has.
 
     Args:
-        lineage: `catalog.LINEAGE` of one class, 1 or more rows.
+        lineage: `tables.LINEAGE` of one class, 1 or more rows.
 
     Returns:
         One to three rows, by strength: as many as can be of one clip, whose own come first where two are alike.

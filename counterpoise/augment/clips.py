@@ -22,7 +22,7 @@ def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -
     """Write one classical variation a row; files that are there already stay.
 
     Args:
-        lineage: columns `catalog.LINEAGE`; the files of `path` are written.
+        lineage: columns `tables.LINEAGE`; the files of `path` are written.
         clips: the catalogue's rows of all roots.
         settings: the sample rate and the channels in which a classifier hears a clip.
 
@@ -45,7 +45,7 @@ def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, 
     the decoder's edge are heard.
 
     Args:
-        lineage: columns `catalog.LINEAGE`; the files of `path` are written.
+        lineage: columns `tables.LINEAGE`; the files of `path` are written.
         clips: the catalogue's rows of all roots.
         shelf: holds the latents of all roots.
         batch_size: clips that are decoded together, at most.

@@ -58,7 +58,7 @@ def train(
 
     Args:
         model: from `build`.
-        examples: `catalog.EXAMPLES`. How much made clips count, `made_smoothing` and `real_last` say.
+        examples: `tables.EXAMPLES`. How much made clips count, `made_smoothing` and `real_last` say.
         labels: the class of each output.
         audio: the form in which clips are read.
         classifier: steps, batch size, learning rate, weight decay, steps between checkpoints.
@@ -71,7 +71,7 @@ def train(
         report: called REPORTS times with the step, from 1, and the mean `loss` since the last call; with validation
             also `val_loss` and `val_macro_f1`, over the classes that validation has. A continued run reports what
             came before again.
-        validation: `catalog.EXAMPLES` to measure and never learn from; None or empty for none.
+        validation: `tables.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
         mixup: alpha of mixup (:func:`mix`); None for none.
         loss: like :func:`cross_entropy`, which None means.
@@ -176,7 +176,7 @@ def predict(
     batch_size: int,
     cache: Path | None = None,
 ) -> np.ndarray:
-    """The classes' probabilities for each clip of `catalog.EXAMPLES`, float32 `[N, classes]` in the table's order.
+    """The classes' probabilities for each clip of `tables.EXAMPLES`, float32 `[N, classes]` in the table's order.
 
     Args:
         cache: where a frozen body's embeddings are kept, as in :func:`train`; None embeds the clips anew.

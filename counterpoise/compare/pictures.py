@@ -1,6 +1,6 @@
 """Pictures of experiments side by side: a score against one parameter, and all configurations below each other.
 
-Colours, shapes and bytes as in :mod:`counterpoise.pictures`.
+Colours, shapes and bytes as in :mod:`counterpoise.plotting.style`.
 """
 
 import textwrap

@@ -91,7 +91,7 @@ def verdicts(found: dict[int, Bootstrap], metric: str) -> pd.DataFrame:
         found: by configuration.
 
     Returns:
-        Columns configuration, model, metric, arm, against, and the fields of `statistics.Difference`, corrected for all
+        Columns configuration, model, metric, arm, against, and the fields of `bootstrap.Difference`, corrected for all
         rows of the table.
     """
     pairs = [

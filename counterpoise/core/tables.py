@@ -78,7 +78,7 @@ EXAMPLES = {  # what a classifier trains or is tested on
 }
 
 
-class CatalogError(CounterpoiseError):
+class TableError(CounterpoiseError):
     """A table that breaks its contract; the message names the rows."""
 
 
@@ -91,16 +91,16 @@ def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
     """Read a table that an earlier stage wrote.
 
     Raises:
-        CatalogError: the file is missing, is no table, or its columns are not those expected.
+        TableError: the file is missing, is no table, or its columns are not those expected.
     """
     try:
         frame = pd.read_csv(path, dtype=columns, keep_default_na=False, float_precision="round_trip")
     except FileNotFoundError:
-        raise CatalogError(f"{path} is missing: run `dvc repro`, or `dvc pull` if a remote holds it") from None
+        raise TableError(f"{path} is missing: run `dvc repro`, or `dvc pull` if a remote holds it") from None
     except ValueError as error:  # an empty file, a row of another length, a word where a number should be
-        raise CatalogError(f"{path} is not the table that a stage wrote ({error}). Run `dvc repro`.") from None
+        raise TableError(f"{path} is not the table that a stage wrote ({error}). Run `dvc repro`.") from None
     if list(frame.columns) != list(columns):
-        raise CatalogError(f"{path} has the columns {list(frame.columns)}; expected {list(columns)}. Run `dvc repro`.")
+        raise TableError(f"{path} has the columns {list(frame.columns)}; expected {list(columns)}. Run `dvc repro`.")
     return frame
 
 
@@ -111,10 +111,10 @@ def write(frame: pd.DataFrame, path: str | Path, exact: bool = False) -> None:
 
 
 def check_clips(clips: pd.DataFrame) -> None:
-    """Raise CatalogError unless every clip_id is unique."""
+    """Raise TableError unless every clip_id is unique."""
     twice = clips.loc[clips.clip_id.duplicated(), "clip_id"].tolist()
     if twice:
-        raise CatalogError(f"{len(twice)} clip ids occur more than once, for example {twice[:5]}")
+        raise TableError(f"{len(twice)} clip ids occur more than once, for example {twice[:5]}")
 
 
 def sha256(path: str | Path) -> str:
@@ -124,10 +124,10 @@ def sha256(path: str | Path) -> str:
 
 
 def check_contents(examples: pd.DataFrame) -> None:
-    """Raise CatalogError unless every file still has the content that the table was written for."""
+    """Raise TableError unless every file still has the content that the table was written for."""
     changed = [path for path, digest in zip(examples.path, examples.sha256) if not _has(path, digest)]
     if changed:
-        raise CatalogError(
+        raise TableError(
             f"{len(changed)} audio files are missing or were changed since the split was made, for example "
             f"{changed[:3]}. Run `dvc repro group_split`, or `dvc pull` if a remote holds them."
         )

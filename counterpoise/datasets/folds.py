@@ -20,7 +20,7 @@ def assign_folds(clips: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
     :func:`describe` warns of. The same clips in another order come to the same folds.
 
     Args:
-        clips: columns `catalog.CLIPS`; folds other than 0 are official ones and stay as they are.
+        clips: columns `tables.CLIPS`; folds other than 0 are official ones and stay as they are.
         folds: how many.
         seed: another seed deals the recordings out otherwise.
 

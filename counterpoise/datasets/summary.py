@@ -19,10 +19,10 @@ def describe(
     """Count what came in, what was left out and what the classes are made of.
 
     Args:
-        clips: the catalogue after merging and folds (columns `catalog.CLIPS`).
+        clips: the catalogue after merging and folds (columns `tables.CLIPS`).
         partition: train, val, test or unused of each clip, on its index.
-        rejected: everything that was left out (columns `catalog.REJECTED`).
-        mended: what was not taken as it is (columns `catalog.MENDED`).
+        rejected: everything that was left out (columns `tables.REJECTED`).
+        mended: what was not taken as it is (columns `tables.MENDED`).
         found: the duplicates among all clips, those included that were left out because of them.
 
     Returns:

@@ -35,7 +35,7 @@ TOLERANCE = {"hub": 1e-3, "savedmodel": 1e-3, "tflite": 0.25}
 
 
 def convert(source: str, out: Path) -> None:
-    """Write the published weights as a file for :func:`counterpoise.classifiers.yamnet.load_audioset`.
+    """Write the published weights as a file for :func:`counterpoise.embeddings.yamnet.load_audioset`.
 
     TensorFlow runs in a process of its own, which ends before this returns. A test sound then goes through the source
     and through our network, and the file appears only if both give it the same scores. Its one metadata entry
@@ -70,7 +70,7 @@ def convert(source: str, out: Path) -> None:
 
 def _read(source: str) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, torch.Tensor]]:
     """Our network's state, its origin, and what the source made of the probe, by way of another process."""
-    reader = "counterpoise.classifiers.audioset_reader"
+    reader = "counterpoise.embeddings.audioset_reader"
     ours = str(Path(__file__).parents[2])  # so that it finds this package, wherever it runs
     environment = {
         **os.environ,

@@ -2,7 +2,7 @@
 
     python -m counterpoise.classifiers.audioset_reader SOURCE OUT
 
-OUT is for :func:`counterpoise.classifiers.audioset.convert`, which starts this process: the weights under our names,
+OUT is for :func:`counterpoise.embeddings.audioset.convert`, which starts this process: the weights under our names,
 what the source itself makes of :func:`probe`, and where it all came from. The exit status is 0, or 2 after a message on
 standard output that the user can act on.
 """
@@ -132,7 +132,7 @@ def _refuse(problems: list[str], source: str) -> None:
 
 
 def state(variables: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The published variables as the state of :class:`counterpoise.classifiers.yamnet.YAMNet`."""
+    """The published variables as the state of :class:`counterpoise.embeddings.yamnet.YAMNet`."""
     tensors, kernels = {}, [name for name in published() if name.startswith("layer") and name.endswith("kernel")]
     for number, name in enumerate(kernels):
         layer, _, kind = name.rpartition("/")

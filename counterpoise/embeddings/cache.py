@@ -59,7 +59,7 @@ def embed_clips(
         cache: a folder, or None to keep the embeddings in memory.
 
     Raises:
-        CatalogError: a clip is not what its `sha256` says.
+        TableError: a clip is not what its `sha256` says.
         AudioError: a clip cannot be read.
     """
     was_training = network.training

@@ -158,7 +158,7 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     """Draw recordings and seeds again and again.
 
     Args:
-        predictions: the table `evaluation.PREDICTIONS`, of one test fold or of several put together. In every fold all
+        predictions: the table `scores.PREDICTIONS`, of one test fold or of several put together. In every fold all
             runs were tested on the same clips; every arm of a model has the same seeds in every fold.
         labels: the K classes' slugs.
         rare: those whose mean recall is `rare_recall`; may be empty.

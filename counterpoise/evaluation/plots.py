@@ -180,7 +180,7 @@ def differences(answer: dict, path: Path) -> None:
     """Draw how much better each arm is than another, a row of panels per model: thick 95 %, thin corrected intervals.
 
     Args:
-        answer: from `statistics.answer`; its recalls of single classes are left out.
+        answer: from `bootstrap.answer`; its recalls of single classes are left out.
         path: the PNG to write.
     """
     table = pd.DataFrame(answer["differences"], columns=DIFFERENCES)

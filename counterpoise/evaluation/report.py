@@ -50,7 +50,7 @@ def show(metrics: dict[str, dict], console: Console) -> None:
             console.print()
             console.print(table)
         console.print()
-        _print(["• best of its column, which may be luck."], console)
+        _print(["• best of its column, which may be chance."], console)
         _print(_confusions(errors["arms"]), console)
         _print(_clips(errors["clips"]), console)
         console.print()

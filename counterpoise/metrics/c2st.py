@@ -1,11 +1,11 @@
 """Can a machine tell generated sounds from real ones? A classifier two-sample test, one class at a time.
 
 Logistic regression looks at simple statistics of a log-mel spectrogram and is scored on recordings that it has not
-heard. An area under the ROC curve of 0.5 means that it cannot tell the two sets apart, 1.0 that it always can: then the
+seen. An area under the ROC curve of 0.5 means that it cannot tell the two sets apart, 1.0 that it always can: then the
 sounds carry a trace, and a classifier that trains on them may learn the trace in place of the class. 0.5 is no proof
 that nobody can: a stronger listener may find what this one does not look for.
 
-Few recordings leave it luck: what a real set of other recordings gets shows how much, and so does the interval.
+Few recordings leave it to chance: what a real set of other recordings gets shows how much, and so does the interval.
 
 Lopez-Paz & Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017, with the area in place of the accuracy, since
 the sets differ in size.
@@ -50,9 +50,9 @@ def auc(
 ) -> tuple[float, float, float]:
     """How well generated sounds are told from real ones, with an interval.
 
-    A recording and all that was made from it are in one fold, so that the probe cannot know a recording. The interval
+    A recording and all that was made from it are in one fold, so that the classifier cannot know one. The interval
     is a percentile bootstrap over recordings of the scores that the folds gave; it leaves out that another draw of
-    recordings would have trained another probe.
+    recordings would have trained another classifier.
 
     Args:
         made: statistics `[n, S]`, of :func:`band_statistics`.
@@ -71,11 +71,11 @@ def auc(
     names, group = np.unique([*made_groups, *real_groups], return_inverse=True)
     is_made = np.arange(len(group)) < len(made)
     folds = PredefinedSplit(_deal(group, is_made, min(FOLDS, least), seed)[group])
-    probe = make_pipeline(
+    classifier = make_pipeline(
         StandardScaler(), LogisticRegression(C=REGULARISATION, class_weight="balanced", max_iter=5000)
     )
     statistics = np.concatenate([made, real]).astype(np.float64)
-    scores = cross_val_predict(probe, statistics, is_made, cv=folds, method="decision_function")
+    scores = cross_val_predict(classifier, statistics, is_made, cv=folds, method="decision_function")
 
     # Share of pairs in which the generated sound has the higher score, once, and with recordings drawn again
     above = scores[is_made][:, None] - scores[~is_made][None, :]
