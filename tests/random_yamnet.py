@@ -6,11 +6,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from counterpoise.classifiers.networks.yamnet import YAMNet
-from counterpoise.classifiers.settings import Classifier
-from counterpoise.core.audio import Audio
-from counterpoise.embeddings.settings import Features
-from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT
+from counterpoise.embeddings.yamnet import AUDIOSET_CLASSES, AUDIOSET_FORMAT, YAMNET_SAMPLE_RATE, YAMNet
 
 ORIGIN = {"format": AUDIOSET_FORMAT, "kind": "tflite", "licence": "Apache-2.0", "sha256": "0" * 64, "source": "test"}
 
@@ -19,8 +15,7 @@ def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     """A state with statistics of every kind, whose scores vary from sound to sound."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        classifier = Classifier(seeds=[0], steps=1, batch_size=1)
-        network = YAMNet(AUDIOSET_CLASSES, Audio(sample_rate=16000, channels=1, seconds=1), Features(), classifier)
+        network = YAMNet(AUDIOSET_CLASSES, YAMNET_SAMPLE_RATE)
         state = network.state_dict()
         for name, tensor in state.items():
             if name.endswith("running_mean"):

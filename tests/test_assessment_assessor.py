@@ -14,7 +14,8 @@ from counterpoise import codecs
 from counterpoise.assessment.assessor import Assessor, derived
 from counterpoise.assessment.measures import CLASSIC, ROUND_TRIP, TRAINING, VARIATIONS
 from counterpoise.assessment.sounds import Listener
-from counterpoise.augment import clips, effects
+from counterpoise.augment import effects
+from counterpoise.augment.clips import write_round_trips
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings, MelSettings
@@ -99,7 +100,7 @@ def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, m
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     training = clips[clips.clip_id != "c0"]
-    sets = assessor.hear("howl", training, lineage)
+    sets = assessor.sets("howl", training, lineage)
     assert list(sets) == [TRAINING, ROUND_TRIP, CLASSIC, VARIATIONS]
     assert sets[VARIATIONS].clips.clip_id.tolist() == ["v0", "v1", "v2", "v3"]
     for name, column in ((TRAINING, "clip_id"), (ROUND_TRIP, "root_clip_id"), (CLASSIC, "root_clip_id")):
@@ -112,8 +113,8 @@ def test_each_set_is_heard_of_what_it_says(assessor, clips, lineage, tmp_path, m
             expected = spectrum(torch.from_numpy(heard)[None], FORM.sample_rate)[0]
             np.testing.assert_allclose(sets[name].embeddings[i], expected, atol=0.05)
     decoded = derived(training, SEED, tmp_path)
-    clips.write_round_trips(decoded, training, assessor.shelf, assessor.codec, 4)
-    assert np.array_equal(sets[ROUND_TRIP].embeddings, assessor.ear.hear(decoded, "test").embeddings)
+    write_round_trips(decoded, training, assessor.shelf, assessor.codec, 4)
+    assert np.array_equal(sets[ROUND_TRIP].embeddings, assessor.listener.measure(decoded, "test").embeddings)
     assert os.listdir(tmp_path / "scratch") == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from counterpoise.cli import preflight
+from counterpoise.core import CounterpoiseError
 
 LOOP = "a link that leads to no file (Too many levels of symbolic links): delete it, or set it right"
 GONE = "a link that leads to no file (No such file or directory): delete it, or set it right"
@@ -106,9 +107,9 @@ def start(tmp_path, monkeypatch):
         whole["data"]["path"] = path
         yaml.dump(whole, Path("params.yaml"))
         try:
-            return preflight.main() or ""
-        except SystemExit as stop:
-            return stop.code
+            return preflight.check(Path("params.yaml")) or ""
+        except CounterpoiseError as error:
+            return str(error)
 
     return run
 

@@ -1,14 +1,15 @@
 """`make use`: what a preset changes in params.yaml, and all that it leaves alone."""
 
-import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
-from counterpoise.cli import params, presets
+from counterpoise.cli.app import app
+from counterpoise.cli.params import Params
 from counterpoise.cli.presets import PresetError, use
-from counterpoise.core import settings
+from counterpoise.core.settings import SettingsError
 from counterpoise.datasets.own import OwnError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -67,7 +68,7 @@ def test_a_preset_changes_its_values_and_nothing_else(name, file, sounds):
     before = plain(file)
     use(name, file, PRESETS, str(sounds))
     after, preset = plain(file), plain(PRESETS / f"{name}.yaml")
-    assert params.load(file).data.dataset == name
+    assert Params.read(file).data.dataset == name
     assert after.keys() == before.keys()
     preset["data"]["path"] = str(sounds)
     if name == "dogs":  # it is in use already, so its data stay
@@ -100,7 +101,7 @@ def test_classes_written_in_blocks_are_replaced_too(file):
     change(file, "  sneeze: {name: Sneeze}\n", "  sneeze:\n    name: Sneeze   # rare\n\n# Below.\n")
     use("urbansound8k", file, PRESETS)
     assert "  street_music: {name: Street music}\n\n# Below.\n\naudio:" in file.read_text()
-    assert list(params.load(file).classes)[0] == "air_conditioner"
+    assert list(Params.read(file).classes)[0] == "air_conditioner"
 
 
 def test_a_class_that_stays_keeps_its_comment(file, sounds):
@@ -114,7 +115,7 @@ def test_a_class_that_stays_keeps_its_comment(file, sounds):
 
 def test_own_takes_the_classes_that_are_there(file, sounds):
     told = use("own", file, PRESETS, str(sounds))
-    p = params.load(file)
+    p = Params.read(file)
     assert {slug: info.name for slug, info in p.classes.items()} == {
         "cafe": "café",
         "cat": "cat",
@@ -132,7 +133,7 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
     (sounds / "owl").mkdir()
     (sounds / "owl/1.wav").touch()
     assert use("own", file, PRESETS) == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
-    assert (params.load(file).data.path, params.load(file).data.max_seconds) == (str(sounds), 12.0)
+    assert (Params.read(file).data.path, Params.read(file).data.max_seconds) == (str(sounds), 12.0)
     assert use("own", file, PRESETS) == []
 
 
@@ -141,14 +142,14 @@ def test_own_asks_the_pattern_that_the_user_set(file, sounds):
     change(file, "labels: folder", "labels: pattern")
     change(file, "pattern: null", "pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
     use("own", file, PRESETS, str(sounds))
-    assert list(params.load(file).classes) == ["1", "hiss"]
+    assert list(Params.read(file).classes) == ["1", "hiss"]
 
 
 def test_what_is_said_of_classes_that_are_gone_goes_too(file):
     change(file, "limit: {}", "limit: {sneeze: 6}")
     change(file, "per_class: {}", "per_class: {eat: 2}")
     told = use("urbansound8k", file, PRESETS)
-    assert params.load(file).data.limit == {} and params.load(file).aug.per_class == {}
+    assert Params.read(file).data.limit == {} and Params.read(file).aug.per_class == {}
     assert "data.limit.sneeze: 6 → (not set)" in told
 
 
@@ -176,7 +177,7 @@ def test_another_preset_is_one_more_file(file, tmp_path):
     [
         ("diffusion: {stepz: 3}", "diffusion.stepz: unknown key"),
         ("audio: {seconds: -1}", "audio.seconds"),
-        ("surprise: {a: 1}", "surprise: unknown key"),
+        ("surprise: {a: 1}", "surprise.a: unknown key"),
         ("classes: {one: {name: One}}", "at least 2"),
         ("classes: [one, two]", "sections"),
         ("classes: {bark: 1, howl: 2}", "sections"),
@@ -209,7 +210,7 @@ def test_own_without_classes_or_with_one_changes_nothing(file, tmp_path):
 
 def test_params_that_are_wrong_already_are_told_first(file):
     change(file, f"  steps: {plain(file)['diffusion']['steps']} ", "  steps: none ")
-    with pytest.raises(settings.SettingsError, match="diffusion.steps"):
+    with pytest.raises(SettingsError, match="diffusion.steps"):
         use("dogs", file, PRESETS)
 
 
@@ -218,7 +219,7 @@ def test_params_reached_by_a_link_stay_a_link(file, tmp_path):
     link = tmp_path / "folder/params.yaml"
     link.symlink_to(file)
     use("urbansound8k", link, PRESETS)
-    assert link.is_symlink() and params.load(file).data.dataset == "urbansound8k"
+    assert link.is_symlink() and Params.read(file).data.dataset == "urbansound8k"
 
 
 @pytest.fixture
@@ -228,27 +229,24 @@ def command(file, monkeypatch):
     (file.parent / "presets").symlink_to(PRESETS)
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["presets", *arguments])
-        presets.main()
+        return CliRunner().invoke(app, ["use", *arguments])
 
     return run
 
 
-def test_the_command_says_what_changed_and_what_to_do_next(command, file, sounds, capsys):
-    command("own", "--path", str(sounds))
-    told = capsys.readouterr().out
+def test_the_command_says_what_changed_and_what_to_do_next(command, file, sounds):
+    told = command("own", "--path", str(sounds)).stdout
     assert "data.dataset: dogs → own" in told and told.rstrip().endswith("Next: make run")
-    assert params.load(file).data.path == str(sounds)
+    assert Params.read(file).data.path == str(sounds)
 
 
-def test_the_command_says_where_the_collection_is_looked_for(command, capsys):
-    command("esc50", "--path", "")
-    told = capsys.readouterr().out
+def test_the_command_says_where_the_collection_is_looked_for(command):
+    told = command("esc50", "--path", "").stdout
     assert "There is no data/own/ESC-50 yet" in told and "make use PRESET=esc50 DATA=" in told
 
 
 def test_the_command_ends_with_one_message_where_it_cannot(command):
-    for arguments in ([], ["nothing"]):
-        with pytest.raises(SystemExit) as caught:
-            command(*arguments)
-        assert "there are dogs, esc50, own, urbansound8k" in str(caught.value)
+    done = command("nothing")
+    assert done.exit_code == 1 and done.stderr.startswith(
+        "No preset 'nothing'; there are dogs, esc50, own, urbansound8k"
+    )

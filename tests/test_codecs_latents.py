@@ -6,7 +6,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from counterpoise.codecs.latents import CLIP_COLUMNS, LatentsError, Normaliser, Packed, Pool, Writer, reflect
+from counterpoise.codecs.latents import (
+    CLIP_COLUMNS,
+    LatentsError,
+    Normaliser,
+    Packed,
+    Pool,
+    Writer,
+    batches,
+    lengthened,
+    reflect,
+)
 
 FRAMES = [5, 9, 1, 7]
 CHANNELS = 6
@@ -195,3 +205,29 @@ def test_a_pool_holds_the_given_rows_of_several_classes(tmp_path, latents):
     assert pool.labels == [0, 0, 2] and pool.clip_ids == ["003", "001", "000"]
     for index, expected in enumerate((first[3], first[1], second[0])):
         assert torch.equal(pool[index], expected)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_batches_hold_each_clip_once_and_one_padded_length(size):
+    frames = [1, 8, 9, 16, 17, 3, 8, 24, 8, 2, 40]
+    grouped = batches(frames, 8, size)
+    assert sorted(index for batch in grouped for index in batch) == list(range(len(frames)))
+    for batch in grouped:
+        assert 1 <= len(batch) <= size
+        assert len({-(-frames[index] // 8) for index in batch}) == 1
+
+
+def test_no_clips_make_no_batches():
+    assert batches([], 8, 4) == []
+
+
+def test_clips_of_different_strengths_share_no_batch():
+    grouped = batches([30, 30, 30, 9], 8, 4, [1.0, 2.0, 1.0, 1.0])
+    assert sorted(map(sorted, grouped)) == [[0, 2], [1], [3]]
+
+
+def test_lengthened_latents_are_reflected_to_one_multiple():
+    made = lengthened([torch.arange(3.0)[None], torch.arange(9.0)[None]], 8)
+    assert made.shape == (2, 1, 16)
+    assert made[0, 0].tolist() == [0, 1, 2, 1] * 4
+    assert made[1, 0, 9:].tolist() == [7, 6, 5, 4, 3, 2, 1]

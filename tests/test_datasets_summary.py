@@ -42,10 +42,10 @@ def test_folds_hold_whole_recordings_and_something_of_every_class():
 
 def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_clips():
     clips = catalogue({"bark": 12, "howl": 7})
-    folds = folds.assign_folds(clips, 4, seed=1).set_index("clip_id").fold
+    dealt = folds.assign_folds(clips, 4, seed=1).set_index("clip_id").fold
     shuffled = folds.assign_folds(clips.sample(frac=1, random_state=0), 4, seed=1).set_index("clip_id").fold
-    assert shuffled[folds.index].equals(folds)
-    assert not folds.assign_folds(clips, 4, seed=2).set_index("clip_id").fold.equals(folds)
+    assert shuffled[dealt.index].equals(dealt)
+    assert not folds.assign_folds(clips, 4, seed=2).set_index("clip_id").fold.equals(dealt)
 
 
 def test_official_folds_stay_and_draw_the_rest_of_their_recordings_to_them():

@@ -1,13 +1,16 @@
 """How a class's model begins: on its own or as a part of a base, and with what it is guided."""
 
+import copy
+
 import pandas as pd
 import pytest
 import torch
 from settings import settings_of
 
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
+from counterpoise.core import seen
 from counterpoise.diffusion import networks
-from counterpoise.diffusion.model import Model
+from counterpoise.diffusion.model import Model, save_base
 from counterpoise.diffusion.settings import Diffusion
 
 SETTINGS = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
@@ -35,8 +38,8 @@ def pool(tmp_path):
 def base(tmp_path):
     """A base of three classes, and what it was early in its training."""
     made = {name: networks.build(SETTINGS, 16, True, seed, 3).eval() for seed, name in enumerate(("unet", "early"))}
-    for name, network in made.items():
-        networks.save(network, tmp_path / name)
+    early = made["early"].state_dict()
+    save_base(tmp_path, copy.deepcopy(made["unet"]), early, NORMALISER, ["bark", "howl", "pant"], ["a", "b", "a"])
     return made
 
 
@@ -53,11 +56,12 @@ def test_a_class_of_its_own_begins_with_first_weights_and_its_own_scale(pool):
 
 @pytest.mark.parametrize(("tuned", "weak"), [(True, "unet"), (False, "early")])
 def test_a_part_of_the_base_is_guided_by_the_base_as_it_is_or_as_it_was_early(base, tmp_path, tuned, weak):
-    model = Model.of_base(tmp_path, NORMALISER, 2, tuned)
+    model = Model.of_base(tmp_path, "pant", tuned)
     assert same(model.network, networks.specialise(base["unet"], 2))
     assert same(model.weak, networks.specialise(base[weak], 2)) and model.weak is not model.network
     assert not same(model.network, networks.specialise(base["unet"], 1))
-    assert model.normaliser is NORMALISER
+    assert torch.equal(model.normaliser.std, NORMALISER.std)
+    assert seen.read(tmp_path)["clip_ids"] == ["a", "b"]
     with torch.no_grad():
         next(model.network.parameters()).add_(1)  # training goes on
     assert same(model.weak, networks.specialise(base[weak], 2))
@@ -74,7 +78,7 @@ def test_without_a_base_the_weights_of_early_on_are_its_weak_version(pool):
 
 
 def test_with_a_base_its_weak_version_stays(base, tmp_path):
-    model = Model.of_base(tmp_path, NORMALISER, 0, True)
+    model = Model.of_base(tmp_path, "bark", True)
     early = networks.build(SETTINGS, 16, True, 9).state_dict()
     assert same(model.with_weak(early).weak, networks.specialise(base["unet"], 0))
 

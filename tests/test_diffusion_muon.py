@@ -37,9 +37,9 @@ def moved(net, steppers):
 def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
     net = network(picture)
     muon, adamw = muon.build(net, settings(picture))
-    assert isinstance(muon, muon.Muon) and isinstance(adamw, AdamW)
+    assert isinstance(chosen, muon.Muon) and isinstance(adamw, AdamW)
     backward(net)
-    by_muon = moved(net, [muon])
+    by_muon = moved(net, [chosen])
     by_adamw = moved(net, [adamw])
     assert not by_muon & by_adamw
     assert by_muon and all(net.get_parameter(name).ndim > 1 for name in by_muon)
@@ -59,7 +59,7 @@ def test_a_step_is_orthogonal_and_as_large_as_adamws():
     weight = net.unet.mid_block.resnets[0].conv1.weight
     before = weight.detach().clone()
     weight.grad = 7 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))
-    muon.step()
+    chosen.step()
     step = (weight.detach() - before).flatten(1) / 1e-2
     assert step.square().mean().sqrt() == pytest.approx(0.2, rel=0.25)
     spread = torch.linalg.svdvals(step)

@@ -51,9 +51,11 @@ def luck(rng: np.random.Generator, chances: dict[str, float], seeds: int = 3, re
 def test_estimates_are_those_of_the_summary():
     table = predictions(luck(np.random.default_rng(0), {"none": 0.5, "classic": 0.7}))
     found = bootstrap.bootstrap(table, LABELS, ["howl", "whine"], SETTINGS)
-    views = scores.summarise(scores.score_runs(table, LABELS), {"bark": 9, "howl": 3, "whine": 2}, ["howl", "whine"])
-    for arm, scores in views["summary"]["cnn"].items():
-        assert {metric: found.estimate("cnn", arm, metric) for metric in scores} == pytest.approx(scores, abs=1e-4)
+    views = scores.summarise(
+        scores.score_runs(table, LABELS, ["howl", "whine"]), {"bark": 9, "howl": 3, "whine": 2}, ["howl", "whine"]
+    )
+    for arm, own in views["summary"]["cnn"].items():
+        assert {metric: found.estimate("cnn", arm, metric) for metric in own} == pytest.approx(own, abs=1e-4)
         for label in LABELS:
             recall = views["per_class"]["cnn"][arm][label]["recall"]
             assert found.estimate("cnn", arm, f"recall/{label}") == pytest.approx(recall, abs=1e-4)

@@ -125,7 +125,7 @@ def make(model, rows, shelf, **change):
     return dict(made)
 
 
-@pytest.mark.parametrize("start", ["own", "altered", "blend", "cross", "noise"])
+@pytest.mark.parametrize("start", ["own", "augmented", "blend", "cross", "noise"])
 def test_every_variation_is_made_as_long_as_its_root(training, shelf, model, start):
     rows = lineage(training, 7, start=start)
     made = make(model, rows, shelf, start=start)
@@ -148,7 +148,7 @@ def test_an_altered_start_is_a_classical_variation_of_the_root(training, shelf, 
 
 def test_every_variation_alters_its_start_in_its_own_way(training, shelf, model, monkeypatch):
     rows, seeds = lineage(training, 5, start="augmented"), []
-    monkeypatch.setattr(altered, "alter", lambda latent, codec, seed: (seeds.append(seed), latent)[1])
+    monkeypatch.setattr(sdedit, "augmented", lambda latent, codec, seed: (seeds.append(seed), latent)[1])
     make(model, rows, shelf, start="augmented")
     assert sorted(seeds) == sorted(rows.seed) and len(set(seeds)) == 5
 
@@ -157,7 +157,7 @@ def test_a_variation_can_end_as_its_own_classical_variation(training, shelf, mod
     rows = lineage(training, 5)
     plain, finished = make(model, rows, shelf), make(model, rows, shelf, finish="classic")
     seeds = []
-    monkeypatch.setattr(classic, "augment", lambda wave, rate, seed: (seeds.append((rate, seed)), 2 * wave)[1])
+    monkeypatch.setattr(effects, "augment", lambda wave, rate, seed: (seeds.append((rate, seed)), 2 * wave)[1])
     doubled = make(model, rows, shelf, finish="classic")
     for clip_id, wave in plain.items():
         assert finished[clip_id].shape == wave.shape and not np.allclose(finished[clip_id], wave, atol=1e-3)
@@ -195,10 +195,30 @@ def test_guidance_goes_from_the_weak_network_past_the_strong_one(training, shelf
 
 
 def test_a_model_comes_back_from_its_folder(model, tmp_path):
-    model.save(tmp_path)
+    model.save(tmp_path, "bark", ["a", "b", "a"])
     loaded, x, c_noise = Model.load(tmp_path, CPU), torch.randn(2, 16, 8), torch.zeros(2)
     for name in ("network", "weak"):
         assert torch.equal(getattr(loaded, name)(x, c_noise), getattr(model, name)(x, c_noise))
     assert loaded.normaliser.sigma_data == model.normaliser.sigma_data
-    Model(model.network, None, model.normaliser).save(tmp_path / "alone")
+    Model(model.network, None, model.normaliser).save(tmp_path / "alone", "bark", [])
     assert Model.load(tmp_path / "alone", CPU).weak is None
+
+
+def test_from_noise_the_strength_does_not_count():
+    assert sdedit.start_sigma(settings_of(Generate, strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
+
+
+def test_of_a_range_every_clip_draws_its_strength():
+    drawn = [sdedit.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
+    levels = sorted(set(drawn))
+    assert len(levels) == sdedit.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
+    assert min(drawn.count(level) for level in levels) > 25
+    assert drawn == [sdedit.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
+    assert {sdedit.start_sigma(settings_of(Generate, strength=2.0), seed) for seed in range(9)} == {2.0}
+
+
+def test_a_blend_lies_between_its_parents_and_is_as_long_as_the_first():
+    short, long = torch.zeros(3, 5), torch.ones(3, 9)
+    shares = [float(sdedit.blend(short, long, seed)[0, 0]) for seed in range(0, 2**62, 2**57)]
+    assert all(0.35 <= share <= 0.65 for share in shares) and max(shares) - min(shares) > 0.15
+    assert sdedit.blend(short, long, 1).shape == (3, 5) and sdedit.blend(long, short, 1).shape == (3, 9)

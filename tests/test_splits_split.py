@@ -354,7 +354,7 @@ def test_all_problems_are_told_at_once_and_many_clips_are_counted():
 # The tables
 
 
-def tables():
+def three_tables():
     real = partitioned()
     of = {name: real[real.partition == name] for name in ("train", "val", "test")}
     train = {
@@ -384,14 +384,14 @@ def test_examples_are_the_clips_and_their_variations_in_the_order_of_ids():
 
 
 def test_honest_tables_pass_also_without_validation():
-    train, val, test = tables()
+    train, val, test = three_tables()
     audit.audit_tables(train, val, test)
     audit.audit_tables(train, val.head(0), test)
 
 
 @pytest.mark.parametrize("name", ["val", "test"])
 def test_a_synthetic_clip_among_held_out_ones_is_a_leak(name):
-    train, val, test = tables()
+    train, val, test = three_tables()
     held = {"val": val, "test": test}
     held[name].loc[4, "synthetic"] = True
     assert f"synthetic clips in {name}: {held[name].clip_id[4]}" in table_leak(train, **held)
@@ -400,7 +400,7 @@ def test_a_synthetic_clip_among_held_out_ones_is_a_leak(name):
 @pytest.mark.parametrize("column", ["clip_id", "source_id", "sha256"])
 @pytest.mark.parametrize("name", ["val", "test"])
 def test_a_training_table_that_shares_with_held_out_clips_is_a_leak(name, column):
-    train, val, test = tables()
+    train, val, test = three_tables()
     table, held = train["diffusion"], {"val": val, "test": test}
     real = table.index[~table.synthetic & ~table.clip_id.isin(table.root_clip_id[table.synthetic])][0]
     table.loc[real, column] = held[name][column][0]
@@ -410,13 +410,13 @@ def test_a_training_table_that_shares_with_held_out_clips_is_a_leak(name, column
 
 
 def test_val_and_test_may_not_share_either():
-    train, val, test = tables()
+    train, val, test = three_tables()
     val.loc[2, "source_id"] = test.source_id[0]
     assert f"clips of val that share their source_id with test: {val.clip_id[2]}" in table_leak(train, val, test)
 
 
 def test_a_variation_without_its_root_in_the_table_is_a_leak():
-    train, val, test = tables()
+    train, val, test = three_tables()
     table = train["diffusion"]
     root = table.root_clip_id[table.synthetic].iloc[0]
     train["diffusion"] = table[table.clip_id != root]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+PARAMS = Path("params.yaml")
 WIDTH = 100  # characters, where the output is no terminal
 
 
@@ -32,9 +33,15 @@ def use(
     """
     with _told():
         from counterpoise.cli import presets
+        from counterpoise.cli.params import Params
 
-        for line in presets.use(name, Path("params.yaml"), Path("presets"), path or None):
-            typer.echo(line)
+        changes = presets.use(name, PARAMS, Path("presets"), path or None)
+        typer.echo("\n  ".join([f"{PARAMS} is now set to {name}:", *(changes or ["nothing changed"])]))
+        collection = Params.read(PARAMS).data.path
+        if not Path(collection).exists():
+            typer.echo(f"\nThere is no {collection} yet. Put the collection there, or say where it is:")
+            typer.echo(f"  make use PRESET={name} DATA=/where/it/is")
+        typer.echo("\nNext: make run")
 
 
 @app.command()
@@ -46,7 +53,7 @@ def check() -> None:
     with _told():
         from counterpoise.cli import preflight
 
-        preflight.check(Path("params.yaml"))
+        preflight.check(PARAMS)
 
 
 @app.command()

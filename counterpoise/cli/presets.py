@@ -41,7 +41,7 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         path: `data.path`; None takes the preset's.
 
     Returns:
-        What changed, and what to do next, a line each.
+        What changed, a line each, in the order of params.yaml.
 
     Raises:
         PresetError: no such preset, or its values are not valid.
@@ -77,7 +77,9 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         os.replace(partial, file.resolve())
     finally:
         partial.unlink(missing_ok=True)
-    return _told(name, file, before, after)
+    old, new = (dict(_flat(one.model_dump())) for one in (before, after))
+    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in keys]
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:
@@ -89,9 +91,13 @@ def _read(name: str, folder: Path) -> dict[str, dict]:
         preset = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise PresetError(f"{file} is not valid YAML: {error}") from None
-    if not isinstance(preset, dict):
+    sections = preset if isinstance(preset, dict) else {"": None}
+    classes = sections.get("classes", {})
+    mappings = [*(values for key, values in sections.items() if not isinstance(values, list)), classes]
+    mappings += classes.values() if isinstance(classes, dict) else []
+    if not all(isinstance(values, dict) for values in mappings):
         raise PresetError(f"{file} must hold sections of params.yaml, each with the keys that differ.")
-    return preset
+    return sections
 
 
 def _leaves(values: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -115,14 +121,17 @@ def _child(node: Node, key: str) -> tuple[Node, Node]:
     for found, value in node.value if isinstance(node, MappingNode) else ():
         if found.value == key:
             return found, value
-    raise PresetError(f"The preset does not fit, and nothing was changed: params.yaml has no key {key!r}.")
+    raise KeyError(key)
 
 
 def _replaced(text: str, keys: tuple[str, ...], value: Any) -> str:
     """The text with another value at these keys. The comment behind it goes to the column of the file's comments."""
     node = YAML().compose(text)
-    for key in keys:
-        _, node = _child(node, key)
+    try:
+        for key in keys:
+            _, node = _child(node, key)
+    except KeyError:
+        raise PresetError(f"The preset does not fit, and nothing was changed: {'.'.join(keys)}: unknown key") from None
     start, end = node.start_mark.index, node.end_mark.index
     if YAML(typ="safe").load(text[start:end]) == value:
         return text
@@ -138,13 +147,21 @@ def _replaced(text: str, keys: tuple[str, ...], value: Any) -> str:
 def _with_classes(text: str, classes: Mapping[str, Mapping]) -> str:
     """The text with other classes; those that stay keep their lines."""
     _, block = _child(YAML().compose(text), "classes")
-    lines = {}
+    lines, stop = {}, 0
     for key, value in block.value:
-        stop = text.find("\n", value.end_mark.index)
+        stop = text.find("\n", _end(value))
         if YAML(typ="safe").load(text[value.start_mark.index : value.end_mark.index]) == classes.get(key.value):
             lines[key.value] = text[key.start_mark.index : stop]
-    new = [lines.get(slug, f"{slug}: {_inline(info)}") for slug, info in classes.items()]
+    new = [lines.get(slug, _inline({slug: info})[1:-1]) for slug, info in classes.items()]
     return text[: block.start_mark.index] + "\n  ".join(new) + text[stop:]
+
+
+def _end(node: Node) -> int:
+    """Where the last of a node's values ends; a block's own mark stands behind the blank lines below it."""
+    last = node
+    while isinstance(last, MappingNode) and last.value and not last.flow_style:
+        last = last.value[-1][1]
+    return last.end_mark.index
 
 
 def _inline(value: Any) -> str:
@@ -154,16 +171,6 @@ def _inline(value: Any) -> str:
     yaml.allow_unicode = True
     yaml.dump({"k": value}, stream)
     return stream.getvalue().strip().removeprefix("{k: ").removesuffix("}")
-
-
-def _told(name: str, file: Path, before: Params, after: Params) -> list[str]:
-    old, new = (dict(_flat(one.model_dump())) for one in (before, after))
-    changes = [f"  {key}: {old.get(key, '(not set)')} → {new[key]}" for key in new if old.get(key) != new[key]]
-    lines = [f"{file} is now set to {name}:", *(changes or ["  nothing changed"])]
-    if not Path(after.data.path).exists():
-        lines += ["", f"There is no {after.data.path} yet. Put the collection there, or say where it is:"]
-        lines += [f"  make use PRESET={name} DATA=/where/it/is"]
-    return [*lines, "", "Next: make run"]
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
