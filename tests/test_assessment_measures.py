@@ -84,10 +84,10 @@ def test_all_sets_of_a_class_share_one_bandwidth_and_wrong_classes_are_unheard_c
     assert (table.second > table.nearest)[[HELD_OUT, ROUND_TRIP, CLASSIC, VARIATIONS]].all()
 
 
-def test_the_probe_hears_the_trace_of_round_trips_and_nothing_in_what_has_none():
+def test_c2st_sees_the_trace_of_round_trips_and_nothing_in_what_has_none():
     whole, _ = measured()
-    assert whole.probe[ROUND_TRIP] > 0.9 > 0.7 > whole.probe[CLASSIC]
-    assert whole.probe_low[CLASSIC] < 0.5 < whole.probe_low[ROUND_TRIP] and np.isnan(whole.probe[TRAINING])
+    assert whole.c2st[ROUND_TRIP] > 0.9 > 0.7 > whole.c2st[CLASSIC]
+    assert whole.c2st_low[CLASSIC] < 0.5 < whole.c2st_low[ROUND_TRIP] and np.isnan(whole.c2st[TRAINING])
 
 
 def test_each_strength_is_measured_alone_beside_all_of_them():
@@ -148,7 +148,7 @@ def test_silence_and_clipping_are_counted():
 def test_small_classes_have_no_intervals_and_do_not_crash(recordings):
     sets, others, judge = everything(recordings)
     table = measures.measure("bark", sets, others, judge, SETTINGS).set_index("set")
-    assert table[["kad_low", "kad_high", "probe"]].isna().all(axis=None)
+    assert table[["kad_low", "kad_high", "c2st"]].isna().all(axis=None)
     assert np.isfinite(table.kad[VARIATIONS]) and np.isnan(table.kad[HELD_OUT])
     json.dumps(measures.view(table.reset_index()), allow_nan=False)
 
@@ -174,7 +174,7 @@ def test_the_view_is_json_with_null_for_what_is_not_known():
     _, table = measured(strengths=(0.5, 2.0))
     shown = json.loads(json.dumps(measures.view(table), allow_nan=False))
     assert list(shown["by_strength"]) == ["0.5", "2"] and set(shown["sets"]) == set(table.set)
-    assert shown["sets"][TRAINING]["probe"] is None and shown["sets"][VARIATIONS]["clips"] == 24
+    assert shown["sets"][TRAINING]["c2st"] is None and shown["sets"][VARIATIONS]["clips"] == 24
     assert shown["sets"][VARIATIONS]["kad"] == round(table.kad[table.set == VARIATIONS].iloc[0], 4)
     assert shown["sets"][NEAREST]["other"] in LABELS and None not in shown["sets"][NEAREST].values()
     assert set(shown["sets"][OTHERS]) == {"clips", "recordings", "kad", "fad"}
@@ -185,7 +185,7 @@ def test_the_same_sets_give_the_same_table():
 
 
 def test_rejections_are_counted_by_reason():
-    reasons = ["", "near copy of a", "near copy of b", "taken for howl", "taken for howl", "silent"]
+    reasons = ["", "near copy", "near copy", "other class", "other class", "silent"]
     table = tables.table(
         [
             {

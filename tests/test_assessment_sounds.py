@@ -28,7 +28,7 @@ def test_every_file_is_heard_in_the_form_of_a_classifier(tmp_path):
     table = pd.DataFrame({"clip_id": ["a", "b", "c"], "source_id": ["x", "x", "y"]}, index=[7, 3, 9])
     table["path"] = [str(tmp_path / f"{name}.flac") for name in ("loud", "silent", "other")]
     features = settings_of(Features, n_mels=16, n_fft=256, hop=128)
-    heard = Listener(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).hear(table, "test")
+    heard = Listener(loudness, MelSpectrogram(features, FORM.sample_rate), FORM).measure(table, "test")
     assert heard.embeddings.shape == (3, 2) and (heard.embeddings[:, 1] == 8000).all()
     assert heard.embeddings[0, 0] > heard.embeddings[1, 0]
     assert heard.statistics.shape == (3, 32) and np.isfinite(heard.statistics).all()
@@ -46,5 +46,5 @@ def test_a_clip_at_full_scale_counts_as_clipped(tmp_path):
     soundfile.write(tmp_path / "a.wav", square.T, 8000, subtype="FLOAT")
     table = pd.DataFrame({"clip_id": ["a"], "path": [str(tmp_path / "a.wav")]})
     spectrogram = MelSpectrogram(settings_of(Features, n_mels=16, n_fft=256, hop=128), FORM.sample_rate)
-    heard = Listener(loudness, spectrogram, FORM).hear(table, "test")
+    heard = Listener(loudness, spectrogram, FORM).measure(table, "test")
     assert heard.clipped.tolist() == [True] and heard.silent.tolist() == [False]

@@ -11,8 +11,9 @@ import torch
 from settings import settings_of
 
 from counterpoise import codecs
-from counterpoise.arms.arm import Arms
+from counterpoise.arms.arm import load
 from counterpoise.augment import effects
+from counterpoise.augment.clips import write_classic, write_round_trips
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf, reflect
 from counterpoise.codecs.settings import CodecSettings, MelSettings
@@ -20,6 +21,7 @@ from counterpoise.core import audio, tables
 from counterpoise.core.audio import Audio as Form
 from counterpoise.splits import balance
 from counterpoise.splits.balance import Aug
+from counterpoise.splits.training_tables import Material
 
 FORM = Form(sample_rate=8000, channels=1, seconds=1.0)
 CODEC = settings_of(
@@ -72,7 +74,7 @@ def collection(tmp_path_factory) -> tuple[pd.DataFrame, Shelf]:
 
 def lineage(clips: pd.DataFrame, start: str, folder: Path) -> pd.DataFrame:
     plan = balance.plan(clips.label.value_counts().to_dict(), settings_of(Aug, factor=2))
-    made = Arms(clips, plan, 1.0, 0).lineage(["classic", "roundtrip"], folder, "mel")
+    made = Material(clips, plan, 1.0, 0).lineage([load("classic"), load("roundtrip")], folder, "mel")
     return made[made.start == start]
 
 
@@ -83,7 +85,7 @@ def contents(folder: Path) -> dict[str, str]:
 def test_a_classical_variation_is_its_root_augmented_by_its_seed(collection, tmp_path):
     clips, _ = collection
     made = lineage(clips, "classic", tmp_path)
-    clips.write_classic(made, clips, FORM)
+    write_classic(made, clips, FORM)
     assert set(contents(tmp_path)) == {f"classic/bark/{clip_id}.flac" for clip_id in made.clip_id} and len(made) == 6
     assert len(set(contents(tmp_path).values())) == 6
     for row in made.itertuples():
@@ -98,7 +100,7 @@ def test_a_round_trip_is_its_root_through_the_codec_and_as_long(collection, tmp_
     clips, shelf = collection
     made = lineage(clips, "roundtrip", tmp_path)
     codec = Counting()
-    clips.write_round_trips(made, clips, shelf, codec, batch_size=4)
+    write_round_trips(made, clips, shelf, codec, batch_size=4)
     assert len(made) == 12 and max(codec.sizes) == 4 and sum(codec.sizes) == 12
     assert set(contents(tmp_path)) == {f"roundtrip/{row.label}/{row.clip_id}.flac" for row in made.itertuples()}
     for row in made.itertuples():
@@ -117,7 +119,7 @@ def test_the_size_of_batches_changes_no_file(collection, tmp_path):
     codec = codecs.build(CODEC, torch.device("cpu"))
     for size in (1, 5):
         made = lineage(clips, "roundtrip", tmp_path / str(size))
-        clips.write_round_trips(made, clips, shelf, codec, size)
+        write_round_trips(made, clips, shelf, codec, size)
     assert contents(tmp_path / "1") == contents(tmp_path / "5") != {}
 
 
@@ -127,8 +129,8 @@ def test_what_is_finished_is_not_made_again_and_what_is_missing_comes_back_as_it
     codec = Counting()
 
     def make() -> None:
-        clips.write_classic(made[0], clips, FORM)
-        clips.write_round_trips(made[1], clips, shelf, codec, 4)
+        write_classic(made[0], clips, FORM)
+        write_round_trips(made[1], clips, shelf, codec, 4)
 
     make()
     whole, calls = contents(tmp_path), len(codec.sizes)
@@ -146,6 +148,6 @@ def test_nothing_is_asked_nothing_is_made(collection, tmp_path):
     clips, shelf = collection
     for start in ("classic", "roundtrip"):
         made = lineage(clips, start, tmp_path).head(0)
-        clips.write_classic(made, clips, FORM)
-        clips.write_round_trips(made, clips, shelf, Counting(), 4)
+        write_classic(made, clips, FORM)
+        write_round_trips(made, clips, shelf, Counting(), 4)
     assert not contents(tmp_path)

@@ -8,7 +8,6 @@ from settings import settings_of
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed, Writer
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.diffusion.settings import Diffusion
 
 CPU, FRAMES = torch.device("cpu"), [40, 7, 25]
 
@@ -48,10 +47,6 @@ def parts(tmp_path):
     return [(pack(tmp_path / f"{label}.safetensors", label), rows) for label, rows in (("bark", [2, 0]), ("howl", [1]))]
 
 
-def settings(count):
-    return settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], altered=count)
-
-
 @pytest.fixture
 def folding(monkeypatch):
     built = []
@@ -74,9 +69,8 @@ def test_every_clip_has_variations_of_its_class_and_length(parts, tmp_path, fold
 
 
 def test_variations_depend_on_the_clip_and_the_seed_alone(parts, tmp_path, folding):
-    def of(parts, name, **change):
-        params = settings(1).model_copy(update=change)
-        pool = latents.pool(parts, params, settings_of(CodecSettings, name="mel"), CPU, tmp_path / name)
+    def of(parts, name, seed=0):
+        pool = latents.pool(parts, 1, seed, settings_of(CodecSettings, name="mel"), CPU, tmp_path / name)
         return dict(zip(pool.clip_ids, [pool[i] for i in range(len(pool))]))  # the variations come last
 
     everything, alone, other = of(parts, "a"), of([(parts[0][0], [0])], "b"), of(parts, "c", seed=1)

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from settings import settings_of
 
+from counterpoise.classifiers.augmentation import augmented
 from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core.audio import Audio
@@ -34,7 +35,7 @@ def settled(model: torch.nn.Module, wave: torch.Tensor) -> torch.nn.Module:
 
 def test_cnn_has_the_course_s_shapes():
     audio = settings_of(Audio, sample_rate=44100, channels=2, seconds=4)
-    model = build("cnn", 10, audio, settings_of(Features, n_mels=64, n_fft=1024, hop=512), CLASSIFIER)
+    model = build("cnn", 10, audio, settings_of(Features, n_mels=64, n_fft=1024, hop=512))
     spectrogram = model.spectrogram(waves(2, 2, 4 * 44100))
     assert spectrogram.shape == (2, 2, 64, 344)
     assert model.maps(spectrogram).shape == (2, 64, 4, 22)
@@ -43,7 +44,7 @@ def test_cnn_has_the_course_s_shapes():
 
 
 def test_yamnet_has_the_reference_s_layers_and_shapes():
-    model = build("yamnet", 7, AUDIO, FEATURES, CLASSIFIER)
+    model = build("yamnet", 7, AUDIO, FEATURES)
     with torch.no_grad():
         assert model.maps(torch.zeros(2, 1, 96, 64)).shape == (2, 1024, 3, 2)
         assert model.embed(torch.zeros(2, 3, 96, 64)).shape == (2, 3, 1024)
@@ -68,7 +69,7 @@ def test_an_unstrided_convolution_keeps_the_size():
 
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])
 def test_outputs_are_log_probabilities(name: str):
-    model = build(name, 5, AUDIO, FEATURES, CLASSIFIER).eval()
+    model = build(name, 5, AUDIO, FEATURES).eval()
     with torch.no_grad():
         probabilities = model(waves(3, 1, 19200)).exp()
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
@@ -76,7 +77,7 @@ def test_outputs_are_log_probabilities(name: str):
 
 def test_yamnet_scores_a_clip_by_the_mean_of_its_patches_probabilities():
     wave = waves(2, 1, 30000) * torch.linspace(0, 1, 30000)
-    model = settled(build("yamnet", 5, AUDIO, FEATURES, CLASSIFIER), wave)
+    model = settled(build("yamnet", 5, AUDIO, FEATURES), wave)
     with torch.no_grad():
         by_patch = model.head(model.embed(yamnet_patches(wave[:, 0]))).softmax(dim=-1)
         assert by_patch.shape == (2, 3, 5)
@@ -89,9 +90,7 @@ def test_yamnet_mixes_stereo_and_resamples():
         seconds = torch.arange(round(1.2 * rate)) / rate
         return torch.sin(2 * math.pi * (500 + 2000 * seconds) * seconds)
 
-    stereo = build(
-        "yamnet", 5, settings_of(Audio, sample_rate=44100, channels=2, seconds=1.2), FEATURES, CLASSIFIER
-    ).eval()
+    stereo = build("yamnet", 5, settings_of(Audio, sample_rate=44100, channels=2, seconds=1.2), FEATURES).eval()
     seen = []
     stereo.maps.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with torch.no_grad():
@@ -103,29 +102,30 @@ def test_yamnet_mixes_stereo_and_resamples():
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])
 def test_only_a_generator_makes_augmentation(name: str):
     wave = waves(2, 1, 19200) * torch.linspace(0, 1, 19200)
-    model = settled(build(name, 5, AUDIO, FEATURES, CLASSIFIER), wave)
+    model = settled(build(name, 5, AUDIO, FEATURES), wave)
     with torch.no_grad():
         plain, again = model(wave), model(wave)
-        augmented = [model(wave, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+        varied = [augmented(model, wave, CLASSIFIER, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
     assert torch.equal(plain, again)
-    assert torch.equal(augmented[0], augmented[1])
-    assert not torch.equal(augmented[0], augmented[2])
-    assert not torch.equal(plain, augmented[0])
+    assert torch.equal(varied[0], varied[1])
+    assert not torch.equal(varied[0], varied[2])
+    assert not torch.equal(plain, varied[0])
 
 
 @pytest.mark.parametrize(("asked", "used"), [(1, 1), (2, 2), (9, 3)])
 def test_yamnet_trains_on_the_asked_number_of_patches_at_most(asked: int, used: int):
-    model = build("yamnet", 5, AUDIO, FEATURES, CLASSIFIER.model_copy(update={"yamnet_patches": asked})).eval()
+    settings = CLASSIFIER.model_copy(update={"yamnet_patches": asked})
+    model = build("yamnet", 5, AUDIO, FEATURES).eval()
     seen = []
     model.head.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
     with torch.no_grad():
-        model(waves(2, 1, 30000), torch.Generator())
+        augmented(model, waves(2, 1, 30000), settings, torch.Generator())
     assert seen == [(2, used, 1024)]
 
 
 def test_first_weights_depend_on_the_seed_and_leave_the_global_generator_alone():
     before = torch.random.get_rng_state()
-    first, again, other = (build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=seed) for seed in (3, 3, 4))
+    first, again, other = (build("cnn", 2, AUDIO, FEATURES, seed=seed) for seed in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(first.head.weight, again.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
@@ -133,4 +133,4 @@ def test_first_weights_depend_on_the_seed_and_leave_the_global_generator_alone()
 
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="'resnet'.*cnn, yamnet"):
-        build("resnet", 2, AUDIO, FEATURES, CLASSIFIER)
+        build("resnet", 2, AUDIO, FEATURES)

@@ -13,7 +13,7 @@ from counterpoise.classifiers.batches import draw, order
 from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.networks.io import Card, ModelError, load, save
 from counterpoise.classifiers.settings import Classifier
-from counterpoise.classifiers.training import TrainingError, class_weights, mix, predict, softened, train
+from counterpoise.classifiers.training import TrainingError, class_weights, cross_entropy, mix, predict, train
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
 from counterpoise.core.audio import Audio
@@ -50,7 +50,7 @@ def examples(tmp_path_factory) -> pd.DataFrame:
 
 
 def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Module:
-    return build(name, 2, AUDIO, FEATURES, classifier, seed=1)
+    return build(name, 2, AUDIO, FEATURES, seed=1)
 
 
 def run(
@@ -88,7 +88,8 @@ def weights(tmp_path_factory) -> Path:
 
 def pretrained(weights: Path | None, body: str, seed: int = 1, **changes: object) -> tuple[torch.nn.Module, Classifier]:
     classifier = few(4, init="audioset", body=body, **changes)
-    return build("yamnet", 2, AUDIO, FEATURES, classifier, seed, weights), classifier
+    frozen = classifier.body == "frozen"
+    return build("yamnet", 2, AUDIO, FEATURES, seed, weights, pretrained=True, frozen=frozen), classifier
 
 
 def few(steps: int, **changes: object) -> Classifier:
@@ -126,7 +127,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(examples, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(fresh(), examples, LABELS, AUDIO, few(10), RUNTIME, CPU, 0, None, checkpoint, stop, examples[:6])
-    resumed = build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=99)  # its own weights must not matter
+    resumed = build("cnn", 2, AUDIO, FEATURES, seed=99)  # its own weights must not matter
     told = run(resumed, examples, few(10), checkpoint=checkpoint, validation=examples[:6])
     assert told == told_whole
     assert same_weights(resumed, whole)
@@ -163,7 +164,7 @@ def test_an_interrupted_yamnet_ends_with_the_same_bits(examples, tmp_path):
 def test_a_finished_training_is_not_done_again(examples, tmp_path):
     checkpoint = Checkpoint(tmp_path / "run.pt")
     told = run(fresh(), examples, few(4), checkpoint=checkpoint)
-    again = build("cnn", 2, AUDIO, FEATURES, CLASSIFIER, seed=99)
+    again = build("cnn", 2, AUDIO, FEATURES, seed=99)
     assert run(again, examples.assign(path="gone.flac"), few(4), checkpoint=checkpoint) == told  # no clip is read
 
 
@@ -207,13 +208,15 @@ def test_labels_of_made_clips_are_softened():
     log_probabilities, targets = torch.randn(3, 4).log_softmax(dim=1), torch.tensor([0, 3, 1])
     for share in (0.0, 0.3):
         expected = torch.nn.CrossEntropyLoss(label_smoothing=share)(log_probabilities, targets)
-        torch.testing.assert_close(softened(log_probabilities, targets, torch.full((3,), share)), expected)
+        torch.testing.assert_close(cross_entropy(log_probabilities, targets, torch.full((3,), share)), expected)
         weights = torch.tensor([1.0, 2.0, 0.5, 3.0])
         expected = torch.nn.CrossEntropyLoss(weights, label_smoothing=share)(log_probabilities, targets)
-        torch.testing.assert_close(softened(log_probabilities, targets, torch.full((3,), share), weights), expected)
+        torch.testing.assert_close(
+            cross_entropy(log_probabilities, targets, torch.full((3,), share), weights), expected
+        )
     shares = torch.tensor([0.0, 0.3, 0.0])
-    each = [softened(log_probabilities[i : i + 1], targets[i : i + 1], shares[i : i + 1]) for i in range(3)]
-    torch.testing.assert_close(softened(log_probabilities, targets, shares), torch.stack(each).mean())
+    each = [cross_entropy(log_probabilities[i : i + 1], targets[i : i + 1], shares[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(cross_entropy(log_probabilities, targets, shares), torch.stack(each).mean())
 
 
 @pytest.mark.parametrize("change", [{"made_smoothing": 0.5}, {"real_last": 0.5}])
@@ -258,6 +261,7 @@ class Plain(torch.nn.Module):
     """The mean of the first half of a wave, and of the second, as logits."""
 
     pretrained = frozen = False
+    takes = "patches"
 
     def __init__(self) -> None:
         super().__init__()
@@ -265,19 +269,22 @@ class Plain(torch.nn.Module):
         torch.nn.init.eye_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
 
-    def forward(self, wave, generator=None):
-        self.heard = wave
-        return self.head(wave[:, 0].unflatten(1, (2, -1)).mean(dim=2)).log_softmax(dim=1)
+    def frontend(self, wave):
+        self.seen = wave
+        return wave[:, :, None]
+
+    def classify(self, inputs):
+        return self.head(inputs[:, 0, 0].unflatten(1, (2, -1)).mean(dim=2)).log_softmax(dim=1)
 
 
 def test_the_loss_is_mixed_as_the_inputs_are(examples):
     model = Plain()
-    told = run(model, examples[:8], few(1), mixup=1.0)
+    told = run(model, examples[:8], few(1, time_shift=0.0), mixup=1.0)
     (rows,) = draw(8, 8, range(1), 0)
     waves = [sound.fit(sound.read(path, 8000, 1), 4000) for path in examples.path.iloc[rows]]
     generator = torch.Generator().manual_seed(seed_for("augmentation", 0))
     mixed, share, partners = mix(torch.from_numpy(np.stack(waves)), 1.0, generator)
-    assert torch.equal(model.heard, mixed)
+    assert torch.equal(model.seen, mixed)
     targets = torch.nn.functional.one_hot(torch.tensor([LABELS.index(label) for label in examples.label.iloc[rows]]))
     soft = share * targets + (1 - share) * targets[partners]
     log_probabilities = mixed[:, 0].unflatten(1, (2, -1)).mean(dim=2).log_softmax(dim=1)
@@ -351,7 +358,7 @@ def test_mixed_precision_trains(examples, name):
 def test_a_saved_model_comes_back_as_it_was(examples, tmp_path, name):
     model = fresh(name)
     run(model, examples, few(2))
-    card = Card(model=name, labels=LABELS, audio=AUDIO, features=FEATURES, classifier=CLASSIFIER)
+    card = Card(model=name, labels=LABELS, audio=AUDIO, features=FEATURES, pretrained=False, frozen=False)
     save(tmp_path / "a" / "model", model, card)
     again, same_card = load(tmp_path / "a" / "model", CPU)
     assert same_card == card
@@ -366,14 +373,14 @@ def test_a_saved_model_comes_back_as_it_was(examples, tmp_path, name):
 def test_a_folder_without_a_usable_model_is_refused(tmp_path):
     with pytest.raises(ModelError, match="config.json is missing: run `dvc repro`"):
         load(tmp_path, CPU)
-    card = Card(model="cnn", labels=LABELS, audio=AUDIO, features=FEATURES, classifier=CLASSIFIER)
+    card = Card(model="cnn", labels=LABELS, audio=AUDIO, features=FEATURES, pretrained=False, frozen=False)
     save(tmp_path, fresh(), card)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"labels": ["a", "b", "c"]}))
     with pytest.raises(ModelError, match="the weights do not fit config.json"):
         load(tmp_path, CPU)
     (tmp_path / "config.json").write_text(json.dumps(config | {"model": "resnet"}))
-    with pytest.raises(ModelError, match="no classifier of this version"):
+    with pytest.raises(ModelError, match="no classifier is called 'resnet'"):
         load(tmp_path, CPU)
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes(b"not tensors")
@@ -392,9 +399,9 @@ def test_a_pretrained_body_starts_from_the_weights_under_a_head_of_its_own(weigh
         assert all(torch.equal(value, tensors[f"maps.{name}"]) for name, value in model.maps.state_dict().items())
     assert first.head.weight.shape == (2, 1024)
     assert not torch.equal(first.head.weight, other.head.weight)
-    scratch = build("yamnet", 2, AUDIO, FEATURES, CLASSIFIER, 1, weights)
+    scratch = build("yamnet", 2, AUDIO, FEATURES, 1, weights)
     assert same_weights(scratch, fresh("yamnet"))  # no use for them
-    cnn = build("cnn", 2, AUDIO, FEATURES, few(4, init="audioset"), 1, weights)
+    cnn = build("cnn", 2, AUDIO, FEATURES, 1, weights, pretrained=True)
     assert same_weights(cnn, fresh())
 
 
@@ -494,7 +501,14 @@ def test_an_interrupted_pretrained_training_ends_with_the_same_bits(examples, we
 def test_a_pretrained_model_s_folder_is_complete(examples, weights, tmp_path, body):
     model, classifier = pretrained(weights, body)
     run(model, examples, classifier)
-    card = Card(model="yamnet", labels=LABELS, audio=AUDIO, features=FEATURES, classifier=classifier)
+    card = Card(
+        model="yamnet",
+        labels=LABELS,
+        audio=AUDIO,
+        features=FEATURES,
+        pretrained=True,
+        frozen=classifier.body == "frozen",
+    )
     save(tmp_path, model, card)
     again, same_card = load(tmp_path, CPU)
     assert same_card == card

@@ -101,7 +101,7 @@ def test_classes_written_in_blocks_are_replaced_too(file):
     change(file, "  sneeze: {name: Sneeze}\n", "  sneeze:\n    name: Sneeze   # rare\n\n# Below.\n")
     use("urbansound8k", file, PRESETS)
     assert "  street_music: {name: Street music}\n\n# Below.\n\naudio:" in file.read_text()
-    assert list(Params.read(file).classes)[0] == "air_conditioner"
+    assert next(iter(Params.read(file).classes)) == "air_conditioner"
 
 
 def test_a_class_that_stays_keeps_its_comment(file, sounds):

@@ -11,7 +11,7 @@ from counterpoise.codecs.encode import encode
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.mel import MelCodec
 from counterpoise.codecs.round_trip import round_trip
-from counterpoise.codecs.settings import MelSettings
+from counterpoise.codecs.settings import CodecSettings
 
 SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
 
@@ -58,7 +58,11 @@ def clips(tmp_path):
 
 @pytest.fixture(params=["envelope", "mel"])
 def codec(request):
-    return EnvelopeCodec() if request.param == "envelope" else MelCodec(settings_of(MelSettings), torch.device("cpu"))
+    return (
+        EnvelopeCodec()
+        if request.param == "envelope"
+        else MelCodec("mel", settings_of(CodecSettings), torch.device("cpu"))
+    )
 
 
 def test_the_batch_size_does_not_change_the_file(tmp_path, clips, codec):
@@ -119,6 +123,6 @@ def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(cl
 
 
 def test_the_mel_round_trip_keeps_level_and_spectrum(clips):
-    measures = round_trip(MelCodec(settings_of(MelSettings), torch.device("cpu")), clips)
+    measures = round_trip(MelCodec("mel", settings_of(CodecSettings), torch.device("cpu")), clips)
     assert abs(measures["level_db"]) < 3 and measures["log_mel_db"] < 6
     assert all(type(value) is float for value in measures.values())

@@ -321,9 +321,8 @@ def test_requantising_passes_latents_through_the_models_quantiser(codecs, weight
 def test_requantising_in_pieces_changes_nothing(weights):
     waves = []
     for chunk_seconds in (5.0, 0.1):
-        settings = settings_of(
-            EncodecSettings, checkpoint=str(weights["encodec_24khz"]), requantise=24.0, chunk_seconds=chunk_seconds
-        )
+        changes = {"checkpoint": str(weights["encodec_24khz"]), "requantise": 24.0, "chunk_seconds": chunk_seconds}
+        settings = settings_of(CodecSettings, encodec=changes)
         codec = EncodecCodec("encodec_24khz", settings, CPU)
         waves.append(codec.decode(codec.encode(noise(1, 8000))))
     assert torch.allclose(waves[0], waves[1], rtol=0, atol=1e-6)

@@ -19,6 +19,7 @@ from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
 from counterpoise.metrics.intervals import Evaluation
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = {
     **os.environ,
@@ -94,6 +95,7 @@ def swept(tmp_path_factory) -> Path:
     (repo / "make.py").write_text(MAKE)
     (repo / "dvc.yaml").write_text(PIPELINE)
     settings = f"aug: {{factor: 1}}\nsplit: {{test_fold: 1, val_fold: 3}}\ndata: {{path: {sounds}}}\n"
+    settings += "evaluation: {resamples: 200, level: 0.95, seed: 0}\n"
     (repo / "params.yaml").write_text(settings)
     (repo / ".gitignore").write_text("/data/\n/plots/\n")
     sh("git", "init", "-qb", "main", at=repo)
@@ -154,7 +156,7 @@ def test_a_workspace_whose_parameters_were_changed_since_is_no_result(repo):
 
 
 def test_the_command_prints_a_table_and_writes_what_it_shows(repo):
-    printed = sh(sys.executable, "-m", "counterpoise.compare", "--x", "aug.factor", at=repo)
+    printed = sh(sys.executable, "-m", "counterpoise", "compare", "--x", "aug.factor", at=repo)
     assert max(len(line) for line in printed.splitlines() if "[" in line) <= 100
     for text in ("factor 1: main, second; tested on fold 1, 2, missing 3", "2 of 3", "cannot tell", "breaks failed"):
         assert text in printed
@@ -195,11 +197,11 @@ def test_unanswerable_questions_say_what_can_be_asked(repo, tmp_path):
     configurations, _ = c.group(experiments.collect()[0])
     with pytest.raises(compare.CompareError, match="those that differ are aug.factor"):
         compare._check("aug.fctor", "macro_f1", configurations, True)
-    with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are macro_f1, rare_recall"):
+    with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are rare_recall, macro_f1"):
         compare._check("aug.factor", "f1", configurations, True)
     with pytest.raises(compare.CompareError, match="no parameter differs: run some"):
         compare._check("aug.factor", "macro_f1", configurations[:1], True)
-    printed = sh(sys.executable, "-m", "counterpoise.compare", at=tmp_path, fails=True)
+    printed = sh(sys.executable, "-m", "counterpoise", "compare", at=tmp_path, fails=True)
     assert "you are not inside of a DVC repository" in printed and "Traceback" not in printed
 
 
@@ -312,8 +314,16 @@ def test_scores_are_means_over_folds_with_their_spread():
 def predicted(fold: int, skill: dict[str, float] = SKILL) -> pd.DataFrame:
     """PREDICTIONS in which only whines are missed, the share that each arm's skill leaves."""
     rows = [
-        (f"{label}{fold}-{i}", label, f"{label}{fold}-{i // 2}", fold, "cnn", arm, seed)
-        + (label if hit else "bark", 0.5, 0.6)
+        (
+            f"{label}{fold}-{i}",
+            label,
+            f"{label}{fold}-{i // 2}",
+            fold,
+            "cnn",
+            arm,
+            seed,
+            *(label if hit else "bark", 0.5, 0.6),
+        )
         for arm, share in skill.items()
         for seed in (0, 1)
         for label in LABELS
@@ -415,8 +425,8 @@ def test_pictures_have_a_panel_for_each_other_setting_and_the_same_bytes_again(t
 def test_a_value_that_is_null_has_its_place_among_numbers(tmp_path, monkeypatch):
     runs = [run(str(i), s=value, whine=0.4 + i / 10) for i, value in enumerate((4, 8, 16, None))]
     configurations, _ = c.group(runs)
-    drawn, real = [], pictures._save
-    monkeypatch.setattr(pictures, "_save", lambda figure, path: (drawn.append(figure), real(figure, path)))
+    drawn, real = [], pictures.save
+    monkeypatch.setattr(pictures, "save", lambda figure, path: (drawn.append(figure), real(figure, path)))
     compare._draw("s", "rare_recall", numbered(configurations), configurations, tmp_path / "a.png")
     line = next(line for line in drawn[0].axes[0].lines if line.get_label() == "diffusion")
     assert np.isfinite(line.get_xydata()).all() and len(line.get_xydata()) == 4

@@ -1,5 +1,7 @@
 """Sound files in every state that a collection has them in."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -129,7 +131,7 @@ def test_two_writes_are_byte_identical_and_leave_nothing_else(tmp_path):
 
 def test_a_write_that_fails_leaves_no_file_under_the_name(tmp_path, monkeypatch):
     def killed(path, *args, **kwargs):
-        open(path, "wb").write(b"half")
+        Path(path).write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(soundfile, "write", killed)

@@ -185,9 +185,9 @@ def test_one_sound_with_two_labels_is_left_out_with_all_its_copies():
     merged, rejected = merge(clips, pair("a", "b", "exact"), pair("b", "c"))
     assert merged.clip_id.tolist() == ["d"]
     assert rejected.to_numpy().tolist() == [
-        ["a.wav", "bark", "two labels: same sound as c labelled howl"],
-        ["b.wav", "bark", "two labels: same sound as c labelled howl"],
-        ["c.wav", "howl", "two labels: same sound as a labelled bark"],
+        ["a.wav", "bark", "two labels", "two labels: same sound as c labelled howl"],
+        ["b.wav", "bark", "two labels", "two labels: same sound as c labelled howl"],
+        ["c.wav", "howl", "two labels", "two labels: same sound as a labelled bark"],
     ]
 
 

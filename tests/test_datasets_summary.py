@@ -84,16 +84,16 @@ def test_everything_is_counted_in_all_by_partition_and_by_class():
 
 def test_rejections_and_mendings_are_counted_by_kind():
     rejected = [
-        {"path": "a", "label": "bark", "reason": "too short: 0.01 s"},
-        {"path": "b", "label": "bark", "reason": "too short: 0.02 s"},
-        {"path": "c", "label": "bark", "reason": "two labels: same sound as d labelled howl"},
+        {"path": "a", "label": "bark", "kind": "too short", "reason": "too short: 0.01 s"},
+        {"path": "b", "label": "bark", "kind": "too short", "reason": "too short: 0.02 s"},
+        {"path": "c", "label": "bark", "kind": "two labels", "reason": "two labels: same sound as d labelled howl"},
     ]
-    notes = {"e": "cut into 3 clips; left out 2 clips (silent)", "f": "cut into 14 clips"}
-    mended = [{"path": path, "note": note} for path, note in notes.items()]
+    notes = [("e", "cut into clips", 3), ("e", "clips left out", 2), ("f", "cut into clips", 14)]
+    mended = [{"path": path, "kind": kind, "note": f"{kind} ({n})"} for path, kind, n in notes]
     pairs = [{"clip_id": "c", "twin": "d", "kind": "exact", "similarity": 1, "seconds": 1}]
     data = described(catalogue({"bark": 2}), ["train", "train", "test", "test"], rejected, mended, pairs)
     assert data["rejected"] == {"too short": 2, "two labels": 1}
-    assert data["mended"] == {"cut into n clips": 2, "left out n clips": 1}
+    assert data["mended"] == {"clips left out": 1, "cut into clips": 2}
     assert data["duplicates"] == {"exact": 2, "near": 0, "left_out": 1}
 
 

@@ -36,7 +36,7 @@ def moved(net, steppers):
 @pytest.mark.parametrize("picture", [True, False])
 def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
     net = network(picture)
-    muon, adamw = muon.build(net, settings(picture))
+    chosen, adamw = muon.build(net, settings(picture))
     assert isinstance(chosen, muon.Muon) and isinstance(adamw, AdamW)
     backward(net)
     by_muon = moved(net, [chosen])
@@ -55,7 +55,7 @@ def test_hidden_matrices_are_muons_and_all_else_is_adamws(picture):
 def test_a_step_is_orthogonal_and_as_large_as_adamws():
     """Liu et al. 2025: an update's root mean square is 0.2 of the learning rate, which is AdamW's usual one."""
     net = network(True)
-    muon, _ = muon.build(net, settings(learning_rate=1e-2))
+    chosen, _ = muon.build(net, settings(learning_rate=1e-2))
     weight = net.unet.mid_block.resnets[0].conv1.weight
     before = weight.detach().clone()
     weight.grad = 7 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1))

@@ -57,6 +57,11 @@ def settings(**change):
         "warmup_steps": 5,
         "ema_decay": 0.9,
         "checkpoint_every": 10,
+        "steps_per_clip": None,
+        "min_steps": 1,
+        "init": "scratch",
+        "validate_every": 0,
+        "attention": False,
     }
     return settings_of(Diffusion, **values | change)
 
@@ -196,12 +201,12 @@ def test_the_loss_that_is_returned_is_that_of_the_end(packed, tmp_path):
     assert trained.loss == pytest.approx(reports[-1][1]) and trained.steps == 100
 
 
-def rehearsed(packed, folder, scores, kill_at=None, **change):
-    """Train with rehearsals every ten steps that score as told; the network, what training says, weights heard."""
+def validated(packed, folder, scores, kill_at=None, **change):
+    """Train with validations every ten steps that score as told; the network, what training says, weights heard."""
     params, pool, heard = settings(validate_every=10, **change), Pool([(packed, range(4))]), {}
     network = networks.build(params, 16, True, 0)
 
-    def rehearse(step, early):
+    def validate(step, early):
         assert early
         if step == kill_at:
             raise Killed
@@ -220,39 +225,39 @@ def rehearsed(packed, folder, scores, kill_at=None, **change):
         Checkpoint(folder / "s.pt"),
         lambda *pair: None,
         "bark",
-        rehearse,
+        validate,
     )
     return network, trained, heard
 
 
-def test_the_best_rehearsal_is_what_remains(packed, tmp_path):
-    network, trained, heard = rehearsed(packed, tmp_path, [3.0, 1.0, 2.0, 1.5], steps=40, patience=3)
+def test_the_best_validation_is_what_remains(packed, tmp_path):
+    network, trained, heard = validated(packed, tmp_path, [3.0, 1.0, 2.0, 1.5], steps=40, patience=3)
     assert trained.steps == 20 and list(heard) == [10, 20, 30, 40]
     assert torch.equal(weights(network), heard[20]) and not torch.equal(heard[20], heard[40])
 
 
 def test_training_ends_when_it_gets_no_better(packed, tmp_path):
-    network, trained, heard = rehearsed(packed, tmp_path, [1.0, 2.0, 2.0, 0.1], steps=40, patience=2)
+    network, _, heard = validated(packed, tmp_path, [1.0, 2.0, 2.0, 0.1], steps=40, patience=2)
     assert list(heard) == [10, 20, 30] and torch.equal(weights(network), heard[10])
 
 
-def test_a_first_rehearsal_without_any_score_is_better_than_nothing(packed, tmp_path):
-    network, trained, heard = rehearsed(packed, tmp_path, [math.inf] * 4, steps=40, patience=2)
+def test_a_first_validation_without_any_score_is_better_than_nothing(packed, tmp_path):
+    network, trained, heard = validated(packed, tmp_path, [math.inf] * 4, steps=40, patience=2)
     assert trained.steps == 10 and torch.equal(weights(network), heard[10])
 
 
-def test_rehearsals_change_nothing_of_the_training(packed, tmp_path):
-    _, _, heard = rehearsed(packed, tmp_path, [4.0, 3.0, 2.0, 1.0], steps=40)
+def test_validations_change_nothing_of_the_training(packed, tmp_path):
+    _, _, heard = validated(packed, tmp_path, [4.0, 3.0, 2.0, 1.0], steps=40)
     plain, _ = train(packed, tmp_path / "plain", steps=40)
     assert torch.equal(heard[40], weights(plain))
 
 
-def test_an_interrupted_run_remembers_its_rehearsals(packed, tmp_path):
+def test_an_interrupted_run_remembers_its_validations(packed, tmp_path):
     scores, change = [1.0, 3.0, 2.0, 4.0], {"steps": 40, "patience": 3, "checkpoint_every": 10}
-    expected, told, _ = rehearsed(packed, tmp_path / "a", scores, **change)
+    expected, told, _ = validated(packed, tmp_path / "a", scores, **change)
     with pytest.raises(Killed):
-        rehearsed(packed, tmp_path / "b", scores, kill_at=30, **change)
-    network, trained, heard = rehearsed(packed, tmp_path / "b", scores, **change)
+        validated(packed, tmp_path / "b", scores, kill_at=30, **change)
+    network, trained, heard = validated(packed, tmp_path / "b", scores, **change)
     assert list(heard) == [30, 40] and torch.equal(weights(network), weights(expected))
     assert trained.steps == told.steps == 10
     assert all(torch.equal(trained.early[name], told.early[name]) for name in told.early)
@@ -273,7 +278,7 @@ def test_the_early_network_is_that_of_a_quarter_of_the_steps(packed, tmp_path):
         lambda *pair: None,
         "bark",
     )
-    _, other, heard = rehearsed(packed, tmp_path / "r", [1.0] * 4, steps=40, warmup_steps=0, patience=9)
+    _, other, heard = validated(packed, tmp_path / "r", [1.0] * 4, steps=40, warmup_steps=0, patience=9)
     assert not torch.equal(other.early["unet.conv_in.weight"], trained.early["unet.conv_in.weight"])  # earlier still
     early = networks.build(params, 16, True, 0)
     early.load_state_dict(trained.early)
@@ -305,7 +310,7 @@ def test_a_base_that_is_tuned_learns_faster_than_a_fresh_network(packed, tmp_pat
             RUNTIME,
             CPU,
             Checkpoint(tmp_path / name),
-            lambda step, loss: losses.append(loss),
+            lambda step, loss, losses=losses: losses.append(loss),
             name,
         )
         first[name] = losses[0]

@@ -18,6 +18,7 @@ from counterpoise.core import tables
 from counterpoise.embeddings import audioset, audioset_reader
 from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 ADDRESS = "https://tfhub.dev/google/yamnet/1"
 MAKE = """
@@ -26,7 +27,7 @@ from pathlib import Path
 import safetensors.numpy
 import tensorflow as tf
 from benchmarks import yamnet_savedmodel
-from counterpoise.classifiers import audioset_reader
+from counterpoise.embeddings import audioset_reader
 
 weights, folder = sys.argv[1], Path(sys.argv[2])
 core = yamnet_savedmodel.network()

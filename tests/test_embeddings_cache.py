@@ -8,7 +8,6 @@ import torch
 from settings import settings_of
 
 from counterpoise.classifiers.networks import build
-from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
 from counterpoise.core.audio import Audio
@@ -41,8 +40,8 @@ def examples(tmp_path) -> pd.DataFrame:
     return tables.table(rows, tables.EXAMPLES)
 
 
-def embed(network, examples, cache=None, audio=AUDIO) -> list[np.ndarray]:
-    return list(cache.embed_clips(network, examples, audio, RUNTIME, CPU, cache))
+def embed(network, examples, folder=None, audio=AUDIO) -> list[np.ndarray]:
+    return list(cache.embed_clips(network, examples, audio, RUNTIME, CPU, folder))
 
 
 def test_a_clip_has_an_embedding_of_every_patch(network, examples, tmp_path):
@@ -111,8 +110,7 @@ def test_the_key_names_all_that_the_numbers_depend_on(network, tmp_path):
 
 def test_classifiers_with_the_same_body_share_embeddings(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    classifier = settings_of(Classifier, seeds=[0], steps=1, batch_size=1, init="audioset", body="frozen")
-    a, b = (build("yamnet", 3 + seed, AUDIO, settings_of(Features), classifier, seed, weights) for seed in (0, 1))
+    a, b = (build("yamnet", 3 + seed, AUDIO, settings_of(Features), seed, weights, True, True) for seed in (0, 1))
     assert cache.key(a, AUDIO, RUNTIME, CPU) == cache.key(b, AUDIO, RUNTIME, CPU)
 
 
@@ -134,7 +132,6 @@ def test_no_clips_have_no_embeddings_and_the_network_stays_in_its_mode(network, 
         2,
         AUDIO,
         settings_of(Features, n_fft=512, hop=128),
-        settings_of(Classifier, seeds=[0], steps=1, batch_size=1),
     ).train()
     assert embed(cnn, examples[:0], tmp_path / "cache") == []
     assert embed(cnn, examples[:1])[0].shape == (1, 64)

@@ -5,7 +5,6 @@ import torch
 from settings import settings_of
 
 from counterpoise.classifiers.networks import build, io
-from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import audio as sound
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.embedder import Embedder
@@ -27,11 +26,10 @@ def audioset(tmp_path_factory) -> Embedder:
 
 
 def own(folder, name: str = "cnn", audio: Audio = AUDIO) -> Embedder:
-    classifier = settings_of(Classifier, seeds=[0], steps=1, batch_size=1)
-    model = build(name, 2, audio, FEATURES, classifier)
-    card = io.Card(model=name, labels=["a", "b"], audio=audio, features=FEATURES, classifier=classifier)
+    model = build(name, 2, audio, FEATURES)
+    card = io.Card(model=name, labels=["a", "b"], audio=audio, features=FEATURES, pretrained=False, frozen=False)
     io.save(folder, model, card)
-    return Embedder.own(folder, CPU)
+    return io.embedder(folder, CPU)
 
 
 def test_audioset_s_embedding_is_the_mean_over_patches(audioset, tmp_path):
@@ -98,4 +96,4 @@ def test_missing_sources_are_named(tmp_path):
     with pytest.raises(AudioSetError, match="yamnet.safetensors is missing"):
         Embedder.audioset(tmp_path / "yamnet.safetensors", CPU)
     with pytest.raises(io.ModelError, match="config.json is missing"):
-        Embedder.own(tmp_path, CPU)
+        io.embedder(tmp_path, CPU)

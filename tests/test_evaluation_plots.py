@@ -1,7 +1,6 @@
 """The plots' tables and pictures: classes in order, sums over seeds, the same bytes from the same results."""
 
 import json
-import typing
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 import pytest
 from dvc_render.vega import VegaRenderer
 
-from counterpoise.cli import params
+from counterpoise.arms import arm
 from counterpoise.evaluation import plots
 from counterpoise.plotting import style
 
@@ -142,7 +141,7 @@ def test_a_single_arm_has_a_picture_without_differences(tmp_path):
 
 
 def test_every_arm_and_verdict_has_a_look_of_its_own():
-    arms = typing.get_args(params.Arm)
+    arms = arm.names()
     assert len(set(style.ARM_COLOURS)) == len(set(style.ARM_MARKERS)) >= len(arms)
     assert len(set(plots.VERDICT_STYLES.values())) == len(plots.VERDICT_STYLES) == 3
 

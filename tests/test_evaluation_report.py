@@ -32,7 +32,7 @@ def metrics_of(hits: dict[str, list[int]]) -> dict[str, dict]:
             tables.append(scores.predictions(clips, probabilities, LABELS, "cnn", arm, seed, 1))
     table = pd.concat(tables)
     return {
-        **scores.summarise(scores.score_runs(table, LABELS), TRAIN_CLIPS, ["whine"]),
+        **scores.summarise(scores.score_runs(table, LABELS, ["whine"]), TRAIN_CLIPS, ["whine"]),
         "answer": bootstrap.answer(
             bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500))
         ),
@@ -132,12 +132,12 @@ def test_the_report_says_where_to_look_next():
 def test_the_command_prints_what_the_files_hold(tmp_path):
     for name, content in metrics_of(CLEAR).items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    done = subprocess.run([sys.executable, "-m", "counterpoise.report", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "counterpoise", "report", tmp_path], capture_output=True, text=True)
     assert done.returncode == 0 and "diffusion against none" in done.stdout
 
 
 def test_missing_or_broken_metrics_name_the_file_and_the_next_command(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "counterpoise.report", tmp_path], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", "counterpoise", "report", tmp_path], capture_output=True, text=True)
     assert done.returncode == 1
     assert "summary.json is missing" in done.stderr and "make run" in done.stderr
     assert "Traceback" not in done.stderr

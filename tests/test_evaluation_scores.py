@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics
 
 from counterpoise.evaluation import scores
+from counterpoise.splits import balance
 
 LABELS = ["bark", "howl", "whine"]
 
@@ -81,15 +82,15 @@ def test_probabilities_of_another_shape_are_refused():
 
 
 def test_a_class_is_rare_below_half_of_the_largest():
-    assert scores.rare_classes({"bark": 100, "howl": 50, "whine": 49}) == ["whine"]
-    assert scores.rare_classes({"bark": 10, "howl": 10}) == []
+    assert balance.rare_classes({"bark": 100, "howl": 50, "whine": 49}) == ["whine"]
+    assert balance.rare_classes({"bark": 10, "howl": 10}) == []
 
 
 def test_classes_made_scarce_on_purpose_are_the_rare_ones_even_where_they_are_whole():
-    assert scores.rare_classes({"bark": 100, "howl": 100, "whine": 9}, ["howl"]) == ["howl"]
+    assert balance.rare_classes({"bark": 100, "howl": 100, "whine": 9}, ["howl"]) == ["howl"]
 
 
-def two_seeds_of_one_arm() -> list[dict]:
+def two_seeds_of_one_arm(rare=()) -> list[dict]:
     truth = ["bark", "bark", "howl", "howl", "whine", "whine"]
     answers = {0: truth, 1: ["bark", "bark", "howl", "bark", "bark", "bark"]}
     clips = pd.DataFrame({"clip_id": list("abcdef"), "label": truth, "source_id": list("rrsstt")})
@@ -99,11 +100,13 @@ def two_seeds_of_one_arm() -> list[dict]:
         )
         for seed, answer in answers.items()
     ]
-    return scores.score_runs(pd.concat(tables), LABELS)
+    return scores.score_runs(pd.concat(tables), LABELS, rare)
 
 
 def test_summaries_are_means_over_the_seeds():
-    views = scores.summarise(two_seeds_of_one_arm(), {"bark": 100, "howl": 20, "whine": 10}, ["howl", "whine"])
+    views = scores.summarise(
+        two_seeds_of_one_arm(["howl", "whine"]), {"bark": 100, "howl": 20, "whine": 10}, ["howl", "whine"]
+    )
     assert list(views["summary"]["cnn"]["none"]) == list(scores.METRICS)
     assert views["summary"]["cnn"]["none"]["accuracy"] == 0.75
     assert views["summary"]["cnn"]["none"]["rare_recall"] == pytest.approx((1.0 + (0.5 + 0.0) / 2) / 2)

@@ -1,10 +1,11 @@
-"""The judge: what it learns, what it rejects, what it keeps."""
+"""The class filter: what it learns, what it rejects, what it keeps."""
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from counterpoise.core import seen
 from counterpoise.filtering import class_filter, herding
 from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.metrics import kad
@@ -24,7 +25,7 @@ def table(clip_ids, labels):
 
 
 @pytest.fixture
-def judge():
+def learned():
     embeddings = np.concatenate([cloud(label, 20, i) for i, label in enumerate(LABELS)])
     clips = table([f"c{i}" for i in range(60)], np.repeat(LABELS, 20))
     return ClassFilter.fit(embeddings, clips, LABELS, "own cnn")
@@ -34,9 +35,9 @@ def noise(count, level=0.1):
     return level * torch.randn(count, 1, 800, generator=torch.Generator().manual_seed(0))
 
 
-def test_it_recognises_what_it_has_not_heard(judge):
+def test_it_recognises_what_it_has_not_seen(learned):
     for number, label in enumerate(LABELS):
-        probabilities = judge.probabilities(cloud(label, 50, 99))
+        probabilities = learned.probabilities(cloud(label, 50, 99))
         assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
         assert (probabilities.argmax(axis=1) == number).mean() > 0.9
 
@@ -44,8 +45,8 @@ def test_it_recognises_what_it_has_not_heard(judge):
 def test_two_classes_have_two_probabilities():
     embeddings = np.concatenate([cloud("bark", 9, 0), cloud("howl", 9, 1)])
     clips = table([str(i) for i in range(18)], ["bark"] * 9 + ["howl"] * 9)
-    judge = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
-    probabilities = judge.probabilities(embeddings)
+    learned = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    probabilities = learned.probabilities(embeddings)
     assert probabilities.shape == (18, 2) and (probabilities[:9, 0] > 0.5).all() and (probabilities[9:, 1] > 0.5).all()
 
 
@@ -56,31 +57,32 @@ def test_a_dimension_that_never_moves_is_no_reason_for_nan():
     assert np.isfinite(ClassFilter.fit(embeddings, clips, ["bark", "howl"], "x").probabilities(embeddings)).all()
 
 
-def test_it_comes_back_from_its_folder_and_the_bytes_repeat(judge, tmp_path):
-    judge.save(tmp_path / "a")
+def test_it_comes_back_from_its_folder_and_the_bytes_repeat(learned, tmp_path):
+    learned.save(tmp_path / "a")
     loaded = ClassFilter.load(tmp_path / "a")
     loaded.save(tmp_path / "b")
     x = cloud("howl", 5, 3)
-    assert np.array_equal(loaded.probabilities(x), judge.probabilities(x)) and loaded.embedding == "own cnn"
+    assert np.array_equal(loaded.probabilities(x), learned.probabilities(x)) and loaded.embedding == "own cnn"
     assert loaded.reference("sneeze")[1].clip_id.tolist() == [f"c{i}" for i in range(40, 60)]
-    for name in ("judge.json", "judge.safetensors"):
+    assert seen.read(tmp_path / "a")["clip_ids"] == [f"c{i}" for i in range(60)]
+    for name in ("class_filter.json", "class_filter.safetensors"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_a_missing_judge_is_told(tmp_path):
-    with pytest.raises(class_filter.ClassFilterError, match="dvc repro train_judge"):
+def test_a_missing_filter_is_told(tmp_path):
+    with pytest.raises(class_filter.ClassFilterError, match="dvc repro train_class_filter"):
         ClassFilter.load(tmp_path)
 
 
-def test_each_fault_is_named(judge):
-    reference, clips = judge.reference("bark")
+def test_each_fault_is_named(learned):
+    reference, clips = learned.reference("bark")
     clip_ids = clips.clip_id.tolist()
     embeddings = np.concatenate([cloud("bark", 3, 50), cloud("howl", 1, 51), reference[4:5] + 1e-3])
     waves = noise(5)
     waves[1] = 0
     waves[2] = waves[2].sign()
-    said = class_filter.assess(judge, "bark", waves, embeddings)
-    assert said.reason.tolist() == ["", "silent", "clipped", "taken for howl", f"near copy of {clip_ids[4]}"]
+    said = class_filter.examine(learned, "bark", waves, embeddings)
+    assert said.reason.tolist() == ["", "silent", "clipped", "other class", "near copy"]
     assert said.nearest[4] == clip_ids[4] and said.recognised[3] == "howl"
     assert said.probability[0] > said.probability[3]
 
@@ -90,8 +92,10 @@ def test_a_copy_of_a_recording_is_one_although_another_clip_of_it_is_near():
     embeddings[1] = embeddings[0] + 0.1
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
     clips.loc[1, "source_id"] = clips.source_id[0]
-    judge = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
-    assert class_filter.assess(judge, "bark", noise(1), embeddings[:1] + 0.04).reason[0] == "near copy of c0"
+    learned = ClassFilter.fit(embeddings, clips, ["bark", "howl"], "own cnn")
+    assert class_filter.examine(learned, "bark", noise(1), embeddings[:1] + 0.04).iloc[0][
+        ["reason", "nearest"]
+    ].tolist() == ["near copy", "c0"]
 
 
 def candidates(rows):
@@ -102,8 +106,8 @@ def choose(rows, embeddings, wanted):
     """Choose among candidates for a class whose training clips lie in one cloud."""
     training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
-    judge = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
-    return herding.choose(judge, "bark", candidates(rows), np.asarray(embeddings), wanted).tolist()
+    learned = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
+    return herding.choose(learned, "bark", candidates(rows), np.asarray(embeddings), wanted).tolist()
 
 
 def test_each_root_keeps_the_one_that_is_most_like_the_class():
@@ -135,7 +139,7 @@ def test_what_is_kept_lies_nearer_to_real_sounds_than_what_was_made():
 
 
 def test_rejected_ones_are_never_kept_and_the_summary_says_so():
-    reasons = ("silent", "near copy of c3", "taken for howl", "")
+    reasons = ("silent", "near copy", "other class", "")
     rows = [(root, 0.5, reason) for root, reason in zip("aaab", reasons)]
     table = candidates(rows).assign(kept=choose(rows, cloud("bark", 4, 11), {"a": 2, "b": 2}))
     assert table.kept.tolist() == [False, False, False, True]
@@ -145,21 +149,23 @@ def test_rejected_ones_are_never_kept_and_the_summary_says_so():
     assert "wanted" not in class_filter.summary("bark", table, 1)
 
 
-def test_sounds_are_heard_one_by_one():
+def test_sounds_are_examined_one_by_one():
     training = np.concatenate([cloud("bark", 20, 0), cloud("howl", 20, 1)])
     clips = table([f"c{i}" for i in range(40)], ["bark"] * 20 + ["howl"] * 20)
-    judge = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
+    learned = ClassFilter.fit(training, clips, ["bark", "howl"], "own cnn")
     made = np.concatenate([cloud("bark", 1, 2), cloud("howl", 1, 3)]).astype(np.float32)
     sounds = [noise(1)[0].numpy(), noise(1)[0].numpy()]
     turns = iter(made)
-    verdicts, embeddings = class_filter.hear(judge, "bark", sounds, lambda wave: torch.from_numpy(next(turns)[None]))
-    assert verdicts.reason.tolist() == ["", "taken for howl"] and np.array_equal(embeddings, made)
-    nothing, none = class_filter.hear(judge, "bark", [], lambda wave: wave)
+    verdicts, embeddings = class_filter.examine_all(
+        learned, "bark", sounds, lambda wave: torch.from_numpy(next(turns)[None])
+    )
+    assert verdicts.reason.tolist() == ["", "other class"] and np.array_equal(embeddings, made)
+    nothing, none = class_filter.examine_all(learned, "bark", [], lambda wave: wave)
     assert nothing.empty and len(none) == 0
 
 
 def test_a_model_that_makes_hardly_anything_of_its_class_stops_the_run():
-    table = candidates([("a", 0.5, "taken for howl")] * 19 + [("a", 0.9, "")])
+    table = candidates([("a", 0.5, "other class")] * 19 + [("a", 0.9, "")])
     with pytest.raises(class_filter.UselessModel, match="bark: kept 1 of 20 candidates, 19 taken.*generate.keep: all"):
         class_filter.check_useful("bark", table)
     class_filter.check_useful("bark", table.tail(10))

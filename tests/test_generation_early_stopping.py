@@ -13,7 +13,7 @@ from settings import settings_of
 from counterpoise.codecs.codec import CodecError
 from counterpoise.codecs.latents import Normaliser, Packed, Writer
 from counterpoise.codecs.mel import MelCodec
-from counterpoise.codecs.settings import CodecSettings, EncodecSettings, MelSettings
+from counterpoise.codecs.settings import CodecSettings, EncodecSettings
 from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
@@ -24,9 +24,8 @@ from counterpoise.generation.settings import Generate
 
 CPU = torch.device("cpu")
 RATE, SAMPLES = 8000, 1600
-CODEC = settings_of(
-    MelSettings, bands=16, f_max=4000.0, n_fft=256, window=200, hop=80, sample_rate=RATE, griffin_lim_steps=2
-)
+MEL = {"bands": 16, "f_max": 4000.0, "n_fft": 256, "window": 200, "hop": 80, "sample_rate": RATE}
+CODEC = settings_of(CodecSettings, name="mel", mel=MEL | {"griffin_lim_steps": 2})
 
 
 def tone(number):
@@ -50,7 +49,7 @@ def packed(tmp_path):
             "frames": SAMPLES // 80,
         }
     )
-    codec, writer = MelCodec(CODEC, CPU), Writer(tmp_path / "bark.safetensors", clips, 16)
+    codec, writer = MelCodec("mel", CODEC, CPU), Writer(tmp_path / "bark.safetensors", clips, 16)
     for row, number in enumerate(numbers):
         writer.put(row, codec.encode(torch.from_numpy(tone(number))[None, None])[0])
     writer.close()
@@ -79,18 +78,18 @@ def parts(held_out):
     return pd.Series(["train"] * 8 + ["val"] * held_out + ["test"] * (5 - held_out))
 
 
-def rehearse(packed, model, folder, held_out=5, **change):
-    """A rehearsal with what it will report."""
+def sampling(packed, model, folder, held_out=5, **change):
+    """Validation sampling with what it will report."""
     diffusion = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], validation_samples=4)
-    generate = settings_of(Generate, **{"steps": 2, "strength": 0.5} | change)
-    codec, reports = MelCodec(CODEC, CPU), []
-    ear = early_stopping.ear(folder / "no weights", FEATURES, codec, CPU)
+    generate = settings_of(Generate, **{"steps": 2, "strength": 0.5, "guidance": 1.0} | change)
+    codec, reports = MelCodec("mel", CODEC, CPU), []
+    embed = early_stopping.embedding(folder / "no weights", FEATURES, codec, CPU)
     made = early_stopping.ValidationSampling(
         model,
         "bark",
         packed,
         parts(held_out),
-        ear,
+        embed,
         codec,
         diffusion,
         generate,
@@ -103,22 +102,22 @@ def rehearse(packed, model, folder, held_out=5, **change):
 
 
 def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to(packed, model, early, tmp_path):
-    made, reports = rehearse(packed, model, tmp_path / "demos")
+    made, reports = sampling(packed, model, tmp_path / "demos")
     score = made(30, early)
     assert reports == [(30, {"kad": score, "near_copies": pytest.approx(0)})] and math.isfinite(score)
     demos = sorted((tmp_path / "demos/demos").iterdir())
     assert len(demos) == early_stopping.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
     assert soundfile.info(demos[0]).frames == SAMPLES
-    again, replayed = rehearse(packed, model, tmp_path / "demos")  # an interrupted training, continued
+    again, replayed = sampling(packed, model, tmp_path / "demos")  # an interrupted training, continued
     assert again(60, early) == score and [step for step, _ in replayed] == [30, 60]
     assert replayed[0] == reports[0]
 
 
-def test_a_rehearsal_samples_as_generation_will_with_the_early_weights_as_guidance(packed, model, early, tmp_path):
+def test_a_validation_samples_as_generation_will_with_the_early_weights_as_guidance(packed, model, early, tmp_path):
     before = {name: value.clone() for name, value in model.network.state_dict().items()}
     scores = []
     for guidance in (1.0, 3.0):
-        made, _ = rehearse(packed, model, tmp_path, guidance=guidance)
+        made, _ = sampling(packed, model, tmp_path, guidance=guidance)
         scores += [made(1, early), made(1, before)]
     assert scores[0] == scores[1] == pytest.approx(scores[3], rel=1e-3)  # no guidance, and guidance by itself
     assert abs(scores[2] - scores[0]) > 1e-2 * scores[0]
@@ -126,41 +125,41 @@ def test_a_rehearsal_samples_as_generation_will_with_the_early_weights_as_guidan
 
 
 def test_more_noise_of_a_network_that_knows_nothing_is_farther_from_real_sounds(packed, model, early, tmp_path):
-    near, _ = rehearse(packed, model, tmp_path, strength=0.5)
-    far, _ = rehearse(packed, model, tmp_path, strength=20.0)
+    near, _ = sampling(packed, model, tmp_path, strength=0.5)
+    far, _ = sampling(packed, model, tmp_path, strength=20.0)
     assert near(1, early) < far(1, early)
 
 
 def test_what_stays_near_its_own_source_is_no_copy_but_what_is_near_another_is(
     packed, model, early, tmp_path, monkeypatch
 ):
-    made, reports = rehearse(packed, model, tmp_path, strength=1e-4)
+    made, reports = sampling(packed, model, tmp_path, strength=1e-4)
     assert math.isfinite(made(1, early)) and reports[0][1]["near_copies"] == 0
 
-    def recite(model, lineage, shelf, codec, *rest):
+    def memorised(model, lineage, shelf, codec, *rest):
         """Whatever it starts from, the clip after it comes out."""
         for row in lineage.itertuples():
             other = f"c{(int(row.root_clip_id[1:]) + 1) % 8}"
             yield row.clip_id, codec.decode(shelf[other][None])[0].numpy()
 
-    monkeypatch.setattr(early_stopping.variations, "make", recite)
+    monkeypatch.setattr(early_stopping.sdedit, "make", memorised)
     assert made(2, early) == math.inf and reports[1][1]["near_copies"] == 1
 
 
-def test_a_rehearsal_starts_from_the_classs_own_clips(packed, model, early, tmp_path):
-    made, _ = rehearse(packed, model, tmp_path, start="cross")
+def test_a_validation_starts_from_the_classs_own_clips(packed, model, early, tmp_path):
+    made, _ = sampling(packed, model, tmp_path, start="cross")
     assert math.isfinite(made(1, early))
 
 
-def test_a_rehearsal_hears_the_denoiser_and_no_finish(packed, model, early, tmp_path):
-    plain, finished = (rehearse(packed, model, tmp_path / name, finish=name)[0] for name in ("none", "classic"))
+def test_a_validation_sees_the_denoiser_and_no_finish(packed, model, early, tmp_path):
+    plain, finished = (sampling(packed, model, tmp_path / name, finish=name)[0] for name in ("none", "classic"))
     assert plain(1, early) == finished(1, early)
 
 
 def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, model, early, tmp_path):
-    made, _ = rehearse(packed, model, tmp_path / "unfinished")
+    made, _ = sampling(packed, model, tmp_path / "unfinished")
     made(30, early)
-    again, replayed = rehearse(packed, model, tmp_path / "unfinished")  # continued after its last rehearsal
+    again, replayed = sampling(packed, model, tmp_path / "unfinished")  # continued after its last validation
     (tmp_path / "out").mkdir()
     again.finish(tmp_path / "out")
     assert [step for step, _ in replayed] == [30]
@@ -171,12 +170,18 @@ def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, mod
 
 def test_too_few_held_out_clips_are_told(packed, model, tmp_path):
     with pytest.raises(ValueError, match="3 clips of bark are held out"):
-        rehearse(packed, model, tmp_path, held_out=3)
+        sampling(packed, model, tmp_path, held_out=3)
 
 
 def begin(packed, model, folder, check_every, held_out, codec):
     diffusion = settings_of(
-        Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], check_clips=4, validate_every=check_every
+        Diffusion,
+        steps=1,
+        batch_size=1,
+        crop_frames=8,
+        widths=[8, 16],
+        validation_samples=4,
+        validate_every=check_every,
     )
     return early_stopping.begin(
         model,
@@ -187,7 +192,7 @@ def begin(packed, model, folder, check_every, held_out, codec):
         FEATURES,
         codec,
         diffusion,
-        settings_of(Generate, steps=2, strength=0.5),
+        settings_of(Generate, steps=2, strength=0.5, guidance=1.0),
         RUNTIME,
         CPU,
         lambda step, **measured: None,
@@ -195,17 +200,17 @@ def begin(packed, model, folder, check_every, held_out, codec):
     )
 
 
-def test_a_rehearsal_begins_as_the_parameters_say(packed, model, early, tmp_path):
-    begun = begin(packed, model, tmp_path / "a", 10, 4, settings_of(CodecSettings, name="mel", mel=CODEC))
-    made, _ = rehearse(packed, model, tmp_path / "b", held_out=4)
+def test_validation_begins_as_the_parameters_say(packed, model, early, tmp_path):
+    begun = begin(packed, model, tmp_path / "a", 10, 4, CODEC)
+    made, _ = sampling(packed, model, tmp_path / "b", held_out=4)
     assert begun(1, early) == made(1, early)
 
 
 @pytest.mark.parametrize(
     ("check_every", "held_out", "said"),
-    [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to rehearse for; every step is trained\n")],
+    [(0, 5, ""), (10, 3, "bark: 3 validation clips are too few to compare with; every step is trained\n")],
 )
-def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
+def test_where_nothing_is_validated_no_codec_is_built(packed, model, tmp_path, capsys, check_every, held_out, said):
     missing = settings_of(
         CodecSettings,
         name="encodec_24khz",
@@ -217,17 +222,17 @@ def test_where_nobody_rehearses_no_codec_is_built(packed, model, tmp_path, capsy
         begin(packed, model, tmp_path, 10, 5, missing)
 
 
-def test_where_most_validation_clips_are_one_sound_nobody_rehearses(tmp_path, packed, model, capsys):
+def test_where_most_validation_clips_are_one_sound_nothing_is_validated(tmp_path, packed, model, capsys):
     clips, writer = packed.clips, Writer(tmp_path / "copies.safetensors", packed.clips, 16)
     for row in range(len(clips)):
         writer.put(row, packed[min(row, 8)])  # the held-out ones are the first of them
     writer.close()
-    codec = settings_of(CodecSettings, name="mel", mel=CODEC)
+    codec = CODEC
     assert begin(Packed(tmp_path / "copies.safetensors"), model, tmp_path, 10, 5, codec) is None
     assert "bark: most validation clips are one and the same sound" in capsys.readouterr().out
 
 
-def test_with_audiosets_weights_its_ear_is_their_yamnet(tmp_path):
+def test_with_audiosets_weights_embeddings_are_their_yamnets(tmp_path):
     weights = random_yamnet.write(tmp_path / "yamnet.safetensors")
-    listen = early_stopping.ear(weights, settings_of(Features), MelCodec(CODEC, CPU), CPU)
+    listen = early_stopping.embedding(weights, FEATURES, MelCodec("mel", CODEC, CPU), CPU)
     assert listen(tone(1)[None]).shape == (1024,)

@@ -120,7 +120,7 @@ def model():
 
 
 def make(model, rows, shelf, **change):
-    generate = settings_of(Generate, **{"keep": "all", "steps": 2, "batch_size": 2} | change)
+    generate = settings_of(Generate, **{"keep": "all", "steps": 2, "batch_size": 2, "guidance": 1.0} | change)
     made = sdedit.make(model, rows, shelf, Half(), generate, settings_of(Runtime, threads=1, precision="fp32"), CPU)
     return dict(made)
 
@@ -168,7 +168,7 @@ def test_a_variation_can_end_as_its_own_classical_variation(training, shelf, mod
 
 def test_finished_batches_are_not_made_again_and_the_others_stay_the_same(training, shelf, model):
     rows = lineage(training, 6)
-    generate = settings_of(Generate, keep="all", steps=2, batch_size=2)
+    generate = settings_of(Generate, keep="all", steps=2, batch_size=2, guidance=1.0)
     whole = make(model, rows, shelf)
     asked = []
 
@@ -209,12 +209,13 @@ def test_from_noise_the_strength_does_not_count():
 
 
 def test_of_a_range_every_clip_draws_its_strength():
-    drawn = [sdedit.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
+    generate, fixed = settings_of(Generate, strength=[0.5, 4.0]), settings_of(Generate, strength=2.0)
+    drawn = [sdedit.start_sigma(generate, seed) for seed in range(400)]
     levels = sorted(set(drawn))
     assert len(levels) == sdedit.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
     assert min(drawn.count(level) for level in levels) > 25
-    assert drawn == [sdedit.start_sigma(settings_of(Generate, strength=[0.5, 4.0]), seed) for seed in range(400)]
-    assert {sdedit.start_sigma(settings_of(Generate, strength=2.0), seed) for seed in range(9)} == {2.0}
+    assert drawn == [sdedit.start_sigma(generate, seed) for seed in range(400)]
+    assert {sdedit.start_sigma(fixed, seed) for seed in range(9)} == {2.0}
 
 
 def test_a_blend_lies_between_its_parents_and_is_as_long_as_the_first():

@@ -38,16 +38,17 @@ def test_without_need_the_folder_says_so_and_no_source_is_looked_for(workspace):
 
 
 @pytest.mark.parametrize(
-    "needs", [{"classifier": {"init": "audioset"}, "models": ["cnn", "yamnet"]}, {"judge": {"embedding": "audioset"}}]
+    "needs",
+    [{"classifier": {"init": "audioset"}, "models": ["cnn", "yamnet"]}, {"class_filter": {"embedding": "audioset"}}],
 )
 def test_weights_are_converted_where_a_parameter_asks_for_them(workspace, tmp_path, needs):
     source = random_yamnet.write(tmp_path / "converted.safetensors")
     assert workspace(yamnet={"source": str(source)}, **needs) == ["yamnet.safetensors"]
     load_audioset(stages.PRETRAINED)
     # Nothing stale is left
-    assert workspace(judge={"embedding": "own"}, classifier={"init": "scratch"}) == ["nothing.txt"]
+    assert workspace(class_filter={"embedding": "own"}, classifier={"init": "scratch"}) == ["nothing.txt"]
 
 
 def test_a_missing_source_stops_the_stage(workspace):
     with pytest.raises(AudioSetError, match="nowhere does not exist; yamnet.source is an address"):
-        workspace(yamnet={"source": "nowhere"}, judge={"embedding": "audioset"})
+        workspace(yamnet={"source": "nowhere"}, class_filter={"embedding": "audioset"})

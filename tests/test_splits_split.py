@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import pandas as pd
@@ -29,6 +30,10 @@ def data(**values):
     return settings_of(Data, dataset="urbansound8k", path="somewhere", **values)
 
 
+def held_out(**values):
+    return settings_of(Split, **{"val_fold": None, "val_fraction": 0.0} | values)
+
+
 def kept(clips, partitions, label, column):
     return set(clips.loc[(clips.label == label) & (partitions == "train"), column])
 
@@ -38,14 +43,14 @@ def kept(clips, partitions, label, column):
 
 def test_the_test_fold_is_test_the_val_fold_is_val_and_the_rest_trains():
     clips = collection()
-    partitions = split.partition(clips, settings_of(Split, test_fold=5, val_fold=2), data())
+    partitions = split.partition(clips, held_out(test_fold=5, val_fold=2), data())
     by_fold = {fold: set(partitions[clips.fold == fold]) for fold in FOLDS}
     assert by_fold == {1: {"train"}, 2: {"val"}, 3: {"train"}, 4: {"train"}, 5: {"test"}}
 
 
 def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_test_fold():
     clips = collection(recordings_a_fold=40)
-    partitions = split.partition(clips, settings_of(Split, test_fold=5, val_fraction=0.25), data())
+    partitions = split.partition(clips, held_out(test_fold=5, val_fraction=0.25), data())
     sides = partitions.groupby(clips.source_id).agg(set)
     assert (sides.map(len) == 1).all()
     assert set(partitions[clips.fold == 5]) == {"test"}
@@ -55,42 +60,38 @@ def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_
 
 def test_val_fraction_zero_holds_out_nothing():
     clips = collection()
-    assert set(split.partition(clips, settings_of(Split, test_fold=5), data())) == {"train", "test"}
+    assert set(split.partition(clips, held_out(test_fold=5), data())) == {"train", "test"}
 
 
 def test_another_seed_holds_out_other_recordings():
     clips = collection()
-    first, second = (
-        split.partition(clips, settings_of(Split, test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1)
-    )
+    first, second = (split.partition(clips, held_out(test_fold=5, val_fraction=0.3, seed=s), data()) for s in (0, 1))
     assert not first.equals(second)
 
 
 @pytest.mark.parametrize("unit", ["recordings", "clips"])
-@pytest.mark.parametrize(
-    "split", [settings_of(Split, test_fold=5, val_fold=1), settings_of(Split, test_fold=5, val_fraction=0.2, seed=3)]
-)
-def test_a_class_alone_and_in_any_order_is_split_as_in_the_whole_collection(unit, split):
+@pytest.mark.parametrize("folds", [held_out(test_fold=5, val_fold=1), held_out(test_fold=5, val_fraction=0.2, seed=3)])
+def test_a_class_alone_and_in_any_order_is_split_as_in_the_whole_collection(unit, folds):
     clips = collection(labels=("bark", "siren", "drill"))
     some = data(limit={"bark": 7, "siren": 4}, limit_unit=unit)
-    whole = split.partition(clips, split, some)
+    whole = split.partition(clips, folds, some)
     assert set(whole) == {"train", "val", "test", "unused"}
     for label in ("bark", "siren", "drill"):
         alone = clips[clips.label == label].sample(frac=1, random_state=1)
-        pd.testing.assert_series_equal(split.partition(alone, split, some), whole[alone.index])
+        pd.testing.assert_series_equal(split.partition(alone, folds, some), whole[alone.index])
 
 
 def test_the_result_stands_on_the_index_of_the_clips():
     clips = collection().set_axis(["same"] * len(collection()))
-    partitions = split.partition(clips, settings_of(Split, test_fold=5), data(limit={"bark": 1}))
+    partitions = split.partition(clips, held_out(test_fold=5), data(limit={"bark": 1}))
     assert partitions.index.equals(clips.index)
     assert (partitions.to_numpy() == "test").tolist() == (clips.fold == 5).tolist()
 
 
 def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_the_rest_unused():
     clips = collection()
-    split = settings_of(Split, test_fold=5, val_fold=1)
-    free, limited = split.partition(clips, split, data()), split.partition(clips, split, data(limit={"bark": 6}))
+    folds = held_out(test_fold=5, val_fold=1)
+    free, limited = split.partition(clips, folds, data()), split.partition(clips, folds, data(limit={"bark": 6}))
     changed = free != limited
     assert set(clips.label[changed]) == {"bark"}
     assert set(free[changed]) == {"train"} and set(limited[changed]) == {"unused"}
@@ -103,9 +104,7 @@ def test_a_limit_in_recordings_keeps_all_clips_of_so_many_recordings_and_leaves_
 def test_a_limit_in_clips_goes_round_the_recordings():
     clips = collection(labels=("bark",), recordings_a_fold=2)  # 8 training recordings of 3 clips
     for n, per_recording in ((5, {1}), (8, {1}), (11, {1, 2}), (24, {3})):
-        partitions = split.partition(
-            clips, settings_of(Split, test_fold=5), data(limit={"bark": n}, limit_unit="clips")
-        )
+        partitions = split.partition(clips, held_out(test_fold=5), data(limit={"bark": n}, limit_unit="clips"))
         counts = clips.source_id[partitions == "train"].value_counts()
         assert counts.sum() == n
         assert set(counts) == per_recording
@@ -114,51 +113,51 @@ def test_a_limit_in_clips_goes_round_the_recordings():
 @pytest.mark.parametrize(("unit", "column"), [("recordings", "source_id"), ("clips", "clip_id")])
 def test_a_higher_limit_keeps_what_a_lower_one_kept(unit, column):
     clips = collection()
-    split = settings_of(Split, test_fold=5)
+    folds = held_out(test_fold=5)
     chosen = [
-        kept(clips, split.partition(clips, split, data(limit={"bark": n}, limit_unit=unit)), "bark", column)
+        kept(clips, split.partition(clips, folds, data(limit={"bark": n}, limit_unit=unit)), "bark", column)
         for n in (1, 4, 10, 20, 1000)
     ]
     assert [len(c) for c in chosen[:4]] == [1, 4, 10, 20]
-    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:]))
+    assert all(fewer < more for fewer, more in itertools.pairwise(chosen))
 
 
 def test_a_limit_on_a_class_that_is_not_there_changes_nothing():
     clips = collection()
-    split = settings_of(Split, test_fold=5)
-    partitions = split.partition(clips, split, data(limit={"whale": 1}, limit_unit="clips"))
-    assert partitions.equals(split.partition(clips, split, data()))
+    folds = held_out(test_fold=5)
+    partitions = split.partition(clips, folds, data(limit={"whale": 1}, limit_unit="clips"))
+    assert partitions.equals(split.partition(clips, folds, data()))
 
 
 def test_one_fold_cannot_be_both_val_and_test():
     with pytest.raises(split.SplitError, match="both 5"):
-        split.partition(collection(), settings_of(Split, test_fold=5, val_fold=5), data())
+        split.partition(collection(), held_out(test_fold=5, val_fold=5), data())
 
 
 # Amounts
 
 
-def amounts(clips, split, labels=("bark", "siren"), min_recordings=2, **values):
-    split.check_amounts(clips, split.partition(clips, split, data(**values)), labels, min_recordings, split)
+def amounts(clips, folds, labels=("bark", "siren"), min_recordings=2, **values):
+    split.check_amounts(clips, split.partition(clips, folds, data(**values)), labels, min_recordings, folds)
 
 
 def test_enough_of_everything_passes():
-    amounts(collection(), settings_of(Split, test_fold=5, val_fold=1), min_recordings=24)
+    amounts(collection(), held_out(test_fold=5, val_fold=1), min_recordings=24)
 
 
 def test_a_fold_that_does_not_occur_is_named_beside_those_that_do():
-    split.check_folds(collection(), settings_of(Split, test_fold=5, val_fold=1))
+    split.check_folds(collection(), held_out(test_fold=5, val_fold=1))
     with pytest.raises(split.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), settings_of(Split, test_fold=10))
+        split.check_folds(collection(), held_out(test_fold=10))
     with pytest.raises(split.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), settings_of(Split, test_fold=5, val_fold=0))
+        split.check_folds(collection(), held_out(test_fold=5, val_fold=0))
 
 
 def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_out():
     clips = collection(labels=("bark", "siren", "drill"))
     clips = clips[(clips.label != "siren") | (clips.fold != 5)]
     with pytest.raises(split.SplitError) as caught:
-        amounts(clips, settings_of(Split, test_fold=5), labels=("bark", "siren", "drill", "whale"), limit={"bark": 1})
+        amounts(clips, held_out(test_fold=5), labels=("bark", "siren", "drill", "whale"), limit={"bark": 1})
     message = str(caught.value)
     assert "bark: 1 training recording(s), at least 2 are needed (data.limit or data.scarce leaves" in message
     assert "siren: no test clip in fold 5" in message
@@ -173,7 +172,7 @@ def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_
 
 def partitioned():
     clips = collection()
-    partitions = split.partition(clips, settings_of(Split, test_fold=5, val_fold=1), data(limit={"bark": 6}))
+    partitions = split.partition(clips, held_out(test_fold=5, val_fold=1), data(limit={"bark": 6}))
     return clips.assign(partition=partitions, sha256=[f"hash of {clip_id}" for clip_id in clips.clip_id])
 
 
@@ -213,7 +212,7 @@ def test_an_honest_split_passes_and_is_counted():
     assert sum(part["clips"] for part in report["real"].values()) == len(real)
     assert report["synthetic"] == {start: own.label.value_counts().to_dict() for start, own in made.groupby("start")}
     assert sum(sum(labels.values()) for labels in report["synthetic"].values()) == 12
-    assert report["judge"] == len(judge)
+    assert report["class_filter"] == len(judge)
     assert report["seen"]["siren"] == ((real.label == "siren") & (real.partition == "train")).sum()
 
 
@@ -309,21 +308,21 @@ def test_clips_that_no_diffusion_model_made_need_none_that_says_what_it_saw_but_
 
 
 @pytest.mark.parametrize("partition", ["val", "test", "unused"])
-def test_a_judge_that_learned_from_a_clip_outside_training_is_a_leak(partition):
+def test_a_filter_that_learned_from_a_clip_outside_training_is_a_leak(partition):
     real = partitioned()
     clip_id = real.clip_id[any_clip(real, partition, "bark")]
     judge = [*real.clip_id[real.partition == "train"], clip_id]
     message = leak(real, variations(real), seen_by_models(real), judge)
-    assert f"1 clips outside training that the judge saw: {clip_id} ({partition})" in message
+    assert f"1 clips outside training that the class filter saw: {clip_id} ({partition})" in message
 
 
-def test_a_judge_that_learned_from_a_held_out_recording_through_another_clip_is_a_leak():
+def test_a_filter_that_learned_from_a_held_out_recording_through_another_clip_is_a_leak():
     real = partitioned()
     moved = any_clip(real, "test")
     real.loc[moved, "partition"] = "train"
     message = leak(real, variations(real), seen_by_models(real), [real.clip_id[moved], "nobody"])
-    assert f"held-out recordings that the judge saw: {real.clip_id[moved]}" in message
-    assert "that the judge saw: nobody (unknown)" in message
+    assert f"held-out recordings that the class filter saw: {real.clip_id[moved]}" in message
+    assert "that the class filter saw: nobody (unknown)" in message
 
 
 def test_a_synthetic_clip_under_the_id_of_a_real_one_is_a_leak():

@@ -1,19 +1,21 @@
 """What every arm trains on."""
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from settings import settings_of
 
-from counterpoise.arms.arm import Arms, ArmsError, round_trip
-from counterpoise.cli.params import Arm
+from counterpoise.arms import arm as arms_room
+from counterpoise.arms.arm import ArmError, load
 from counterpoise.core import tables
 from counterpoise.splits import balance
 from counterpoise.splits.balance import Aug
+from counterpoise.splits.training_tables import Material, round_trip
 
 CLASSES = {"bark": 20, "howl": 9, "pant": 4}  # training clips
-EVERY = list(Arm.__args__)
+EVERY = arms_room.names()
 ADDING = ["classic", "roundtrip", "diffusion", "diffusion_classic"]
 
 
@@ -33,8 +35,8 @@ def plan(factor: float = 3) -> pd.DataFrame:
     return balance.plan(CLASSES, settings_of(Aug, factor=factor))
 
 
-def arms_of(training: pd.DataFrame, factor: float = 3, share: float = 0.0, seed: int = 0) -> Arms:
-    return Arms(training, plan(factor), share, seed)
+def arms_of(training: pd.DataFrame, factor: float = 3, share: float = 0.0, seed: int = 0) -> Material:
+    return Material(training, plan(factor), share, seed)
 
 
 def variations(training: pd.DataFrame, factor: float = 3, seed: int = 0) -> pd.DataFrame:
@@ -50,11 +52,11 @@ def variations(training: pd.DataFrame, factor: float = 3, seed: int = 0) -> pd.D
     return pd.DataFrame(rows, columns=list(tables.LINEAGE)).astype(tables.LINEAGE)
 
 
-def table_of(arm: Arm, training: pd.DataFrame, share: float = 0.0, factor: float = 3, seed: int = 0) -> pd.DataFrame:
+def table_of(arm: str, training: pd.DataFrame, share: float = 0.0, factor: float = 3, seed: int = 0) -> pd.DataFrame:
     """The arm's table where it is the only one that is asked for."""
     arms = arms_of(training, factor, share, seed)
-    made = pd.concat([variations(training, factor, seed), arms.lineage([arm], Path("made"), "mel")])
-    return arms.table(arm, made, "hash of {}".format)
+    made = pd.concat([variations(training, factor, seed), arms.lineage([load(arm)], Path("made"), "mel")])
+    return arms.table(load(arm), made, "hash of {}".format)
 
 
 def counts(table: pd.DataFrame) -> dict[str, int]:
@@ -130,11 +132,11 @@ def test_diffusion_and_classical_variations_alternate_over_a_class_and_over_each
     assert all(found == [str(n) for n in range(len(found))] for found in numbers)  # together they fill every place
 
 
-def test_where_the_judge_kept_fewer_there_are_fewer(training):
+def test_where_the_filter_kept_fewer_there_are_fewer(training):
     arms, made = arms_of(training), variations(training)
     kept = made[made.index % 5 != 0]
-    made = pd.concat([kept, arms.lineage(ADDING, Path("made"), "mel")])
-    tables = {arm: arms.table(arm, made, str) for arm in ADDING}
+    made = pd.concat([kept, arms.lineage([load(name) for name in ADDING], Path("made"), "mel")])
+    tables = {arm: arms.table(load(arm), made, str) for arm in ADDING}
     assert tables["diffusion"].synthetic.sum() == len(kept) < tables["classic"].synthetic.sum()
     both = tables["diffusion_classic"].synthetic.sum()
     assert len(kept) < both <= tables["classic"].synthetic.sum()
@@ -142,11 +144,11 @@ def test_where_the_judge_kept_fewer_there_are_fewer(training):
 
 def test_a_balanced_collection_needs_nothing(training):
     few = training[training.label.isin(["pant"])]
-    arms = Arms(few, balance.plan({"pant": 4}, settings_of(Aug, factor=3)), 0.0, 0)
-    made = arms.lineage(EVERY, Path("made"), "mel")
+    arms = Material(few, balance.plan({"pant": 4}, settings_of(Aug, factor=3)), 0.0, 0)
+    made = arms.lineage([load(name) for name in EVERY], Path("made"), "mel")
     assert made.empty and list(made.columns) == list(tables.LINEAGE)
     for arm in EVERY:
-        assert arms.table(arm, made, str).clip_id.tolist() == sorted(few.clip_id)
+        assert arms.table(load(arm), made, str).clip_id.tolist() == sorted(few.clip_id)
 
 
 # What is made
@@ -163,7 +165,7 @@ def test_a_balanced_collection_needs_nothing(training):
     ],
 )
 def test_only_what_is_asked_for_is_made(training, asked, classical, decoded):
-    made = arms_of(training).lineage(asked, Path("made"), "mel")
+    made = arms_of(training).lineage([load(name) for name in asked], Path("made"), "mel")
     assert plan().synthetic.tolist() == [0, 11, 12]
     assert made.start.value_counts().to_dict() == {
         start: n for start, n in (("classic", classical), ("roundtrip", decoded)) if n
@@ -171,12 +173,12 @@ def test_only_what_is_asked_for_is_made(training, asked, classical, decoded):
 
 
 def test_few_added_clips_need_few_round_trips(training):
-    made = arms_of(training, factor=0.5).lineage(["roundtrip"], Path("made"), "mel")
+    made = arms_of(training, factor=0.5).lineage([load("roundtrip")], Path("made"), "mel")
     assert counts(made) == {"howl": 4, "pant": 2}
 
 
 def test_a_lineage_names_its_root_its_seed_and_its_file(training):
-    made = arms_of(training).lineage(EVERY, Path("made"), "mel")
+    made = arms_of(training).lineage([load(name) for name in EVERY], Path("made"), "mel")
     assert made.clip_id.is_unique and made.path.is_unique
     assert not set(made.clip_id) & {*training.clip_id, *variations(training).clip_id}
     clips = training.set_index("clip_id").loc[made.root_clip_id]
@@ -185,15 +187,15 @@ def test_a_lineage_names_its_root_its_seed_and_its_file(training):
     classical = made[made.start == "classic"]
     assert classical.seed.is_unique and set(classical.model) == {""}
     assert set(made.model[made.start == "roundtrip"]) == {"mel"}
-    more = arms_of(training, factor=4).lineage(EVERY, Path("made"), "mel")
+    more = arms_of(training, factor=4).lineage([load(name) for name in EVERY], Path("made"), "mel")
     assert len(made.merge(more, on=list(tables.LINEAGE))) == len(made) < len(more)  # more only add
-    other = arms_of(training, seed=1).lineage(EVERY, Path("made"), "mel")
+    other = arms_of(training, seed=1).lineage([load(name) for name in EVERY], Path("made"), "mel")
     assert not set(classical.seed) & set(other.seed[other.start == "classic"])
 
 
 def test_what_was_not_made_is_named(training):
-    with pytest.raises(ArmsError, match=r"23 clips were not made.*-classic0.*dvc repro augment"):
-        arms_of(training).table("classic", variations(training), str)
+    with pytest.raises(ArmError, match=r"23 clips were not made.*-classic0.*dvc repro augment"):
+        arms_of(training).table(load("classic"), variations(training), str)
 
 
 # Real clips through the codec
@@ -218,13 +220,39 @@ def test_a_share_of_the_real_clips_of_every_class_is_heard_through_the_codec(tra
 @pytest.mark.parametrize("arm", ["none", "oversample", "undersample", "mixup", "classic"])
 def test_arms_without_decoded_clips_have_none(training, arm):
     assert table_of(arm, training, share=1.0).equals(table_of(arm, training))
-    assert not (arms_of(training, share=1.0).lineage([arm], Path("made"), "mel").start == "roundtrip").any()
+    assert not (arms_of(training, share=1.0).lineage([load(arm)], Path("made"), "mel").start == "roundtrip").any()
 
 
 def test_a_larger_share_adds_to_a_smaller_one(training):
     chosen = [set(arms_of(training, share=share).through_codec) for share in (0, 0.2, 0.5, 0.9, 1)]
     assert [len(found) for found in chosen] == [0, 4 + 2 + 1, 10 + 4 + 2, 18 + 8 + 4, 33]
-    assert all(fewer < more for fewer, more in zip(chosen, chosen[1:]))
+    assert all(fewer < more for fewer, more in itertools.pairwise(chosen))
     assert set(arms_of(training, share=0.5, seed=1).through_codec) != chosen[2]
-    made = arms_of(training, share=1.0).lineage(["diffusion"], Path("made"), "mel")
+    made = arms_of(training, share=1.0).lineage([load("diffusion")], Path("made"), "mel")
     assert counts(made) == CLASSES and set(made.start) == {"roundtrip"}
+
+
+def test_an_arm_is_a_file_of_its_own(tmp_path, monkeypatch, training):
+    """One more file beside the others is one more arm: here one that trains on the first clip of each class."""
+    source = """
+from counterpoise.arms.arm import Arm
+
+def loss(log_probabilities, targets, smoothing, weights):
+    return -log_probabilities.mean()
+
+ARM = Arm(about="a few", cheap=True, real=lambda material: material.training.groupby("label").head(1), loss=loss)
+"""
+    (tmp_path / "few.py").write_text(source)
+    monkeypatch.setattr(arms_room.importlib.import_module("counterpoise.arms"), "__path__", [str(tmp_path)])
+    monkeypatch.setattr(arms_room, "__file__", str(tmp_path / "arm.py"))
+    assert arms_room.names() == ["few"] and arms_room.is_cheap("few")
+    table = arms_of(training).table(load("few"), variations(training), "hash of {}".format)
+    assert counts(table) == dict.fromkeys(CLASSES, 1)
+    with pytest.raises(ArmError, match="no arm is called 'none'.*few"):
+        load("none")
+
+
+def test_the_best_cheap_arm_is_neither_the_baseline_nor_diffusion():
+    scores = {"none": 0.9, "classic": 0.4, "mixup": 0.6, "diffusion": 0.8, "roundtrip": 0.6}
+    assert arms_room.best_cheap(scores, scores.get) == "mixup"
+    assert arms_room.best_cheap(["none", "diffusion"], scores.get) is None

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tqdm import tqdm
 
@@ -60,6 +61,10 @@ def _untar(path: Path, folder: Path, max_bytes: int) -> None:
             left, entries = left - member.size, entries + 1
             _allow(path, member.name, member.isfile() or member.isdir(), left, entries)
             archive.extract(member, folder, filter="data")
+        # tarfile takes a cut or a broken header for the end; and gzip's own checksum stands at the very end
+        rest: Any = archive.fileobj
+        if rest.tell() < archive.offset + tarfile.BLOCKSIZE or rest.read(2**20).strip(b"\0") or rest.read(1):
+            raise tarfile.ReadError("the end is missing, or something follows it")
 
 
 def _unzip(path: Path, folder: Path, max_bytes: int) -> None:

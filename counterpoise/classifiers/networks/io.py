@@ -53,12 +53,12 @@ def load(folder: Path, device: torch.device) -> tuple[Network, Card]:
         tensors = safetensors.torch.load_file(folder / "model.safetensors")
     except (ValidationError, UnicodeDecodeError, safetensors.SafetensorError) as error:
         raise ModelError(f"{folder} holds no classifier of this version ({error}): run `dvc repro`") from None
-    model = build(
-        card.model, len(card.labels), card.audio, card.features, pretrained=card.pretrained, frozen=card.frozen
-    )
     try:
+        model = build(
+            card.model, len(card.labels), card.audio, card.features, pretrained=card.pretrained, frozen=card.frozen
+        )
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (ValueError, RuntimeError) as error:
         raise ModelError(f"{folder}: the weights do not fit config.json ({error}): run `dvc repro`") from None
     return model.to(device).eval(), card
 
