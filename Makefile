@@ -1,30 +1,40 @@
-# Two commands: `make run` and `make test`. Each makes the environment first, if it is not there yet.
+# `make run` and `make test` are all that a newcomer needs. Each makes the environment first, if it is not there yet.
 # `make use PRESET=own` (dogs, urbansound8k, esc50) sets params.yaml to another collection; DATA=/folder says where it is.
 
 PYTHON ?= python3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run test use compare clean-environment
+.PHONY: run use compare test test-fast lint clean-environment
 
 run: .venv/complete
-	@python -m counterpoise.preflight
+	@counterpoise check
 	dvc repro
-	@python -m counterpoise.report
+	@counterpoise report
 
 use: .venv/complete
-	@python -m counterpoise.presets "$$PRESET" --path="$$DATA"
+	@counterpoise use "$$PRESET" --path="$$DATA"
 
-# ARGS="--x aug.factor --metric macro_f1": see `python -m counterpoise.compare --help`
+# ARGS="--x aug.factor --metric macro_f1": see `counterpoise compare --help`
 compare: .venv/complete
-	@python -m counterpoise.compare $(ARGS)
+	@counterpoise compare $(ARGS)
 
 test: .venv/complete
 	python -m pytest
 
-.venv/complete: requirements.txt constraints.txt
+# Without the tests that run the whole pipeline: under 90 seconds
+test-fast: .venv/complete
+	python -m pytest -m "not slow"
+
+lint: .venv/complete
+	ruff format --check .
+	ruff check .
+	mypy
+
+.venv/complete: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt
+	.venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
 clean-environment:

@@ -3,17 +3,20 @@
 import ast
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
+import pipeline
 import pytest
+import soundfile
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 CODE = ("counterpoise", "stages")
 LAZY = re.compile(r"\"(counterpoise(?:\.\w+)+):\w+\"")  # registries name classes as "module:class"
-# A parameter that no run reads: of the other codec
-UNREAD: dict[str, set[str]] = {}
 
 
 def body(stage: str) -> dict:
@@ -110,8 +113,35 @@ class Record:
 
 
 @pytest.fixture(scope="session")
-def record(first, contrast) -> Record:
-    return Record(first.with_suffix(".record"), contrast.with_suffix(".record"))
+def record(first, contrast, tmp_path_factory) -> Record:
+    """Two runs of the whole pipeline, and of single stages whatever else they may read."""
+    repo = tmp_path_factory.mktemp("others") / "repo"
+    shutil.copytree(first, repo, symlinks=True)
+    others = repo.with_suffix(".record")
+
+    def run(stage: str, *arguments: str, fails: bool = False, **sections: object) -> None:
+        pipeline.change(repo, sections)
+        command = (sys.executable, "-m", f"stages.{stage}", *arguments)
+        pipeline.sh(*command, at=repo, fails=fails, record=others)
+
+    run("train_class_filter", arms=["none"])
+    shared = {"init": "shared", "base_steps": 2, "augmented": 1}
+    run("train_base", diffusion=shared)
+    run("train_diffusion", "bark", diffusion=shared)
+    nowhere = {"source": "nowhere"}
+    run("pretrained", fails=True, classifier={"init": "audioset"}, models=["yamnet"], yamnet=nowhere)
+    run("download", fails=True, data={"dataset": "esc50", "path": "nowhere"})
+    rng = np.random.default_rng(0)
+    for number in range(18):
+        path = repo / "data/own" / pipeline.CLASSES[number % 3] / f"{number}.wav"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, 0.1 * rng.standard_normal(8000), 8000)
+    run("download", data={"dataset": "own", "path": "data/own"})
+    run("download", fails=True, data={"labels": "pattern"})
+    run("download", fails=True, data={"labels": "table", "table": "nowhere.csv"})
+    (repo / "data/own/labels.csv").write_text("file,label\nbark/0.wav,bark\n")
+    run("download", fails=True, data={"table": "labels.csv"})
+    return Record(first.with_suffix(".record"), contrast.with_suffix(".record"), others)
 
 
 def in_section(listed: str, key: str) -> bool:
