@@ -35,7 +35,6 @@ TINY = {
 ARMS = ["none", "class_weights", "oversample", "undersample", "mixup", "classic", "roundtrip", "diffusion"]
 ARMS += ["diffusion_classic"]
 CONTRAST = {  # all that TINY leaves alone
-    "data": {"scale": 0.17},  # four test recordings of each class, so that there are intervals
     "arms": ARMS,
     "aug": {"real_through_codec": 0.5},
     "classifier": {"seeds": [0], "steps": 2, "made_smoothing": 0.1, "real_last": 0.5},

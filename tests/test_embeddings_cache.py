@@ -127,12 +127,7 @@ def test_two_processes_may_fill_the_same_cache(network, examples, tmp_path):
 
 
 def test_no_clips_have_no_embeddings_and_the_network_stays_in_its_mode(network, examples, tmp_path):
-    cnn = build(
-        "cnn",
-        2,
-        AUDIO,
-        settings_of(Features, n_fft=512, hop=128),
-    ).train()
+    cnn = build("cnn", 2, AUDIO, settings_of(Features, n_fft=512, hop=128)).train()
     assert embed(cnn, examples[:0], tmp_path / "cache") == []
     assert embed(cnn, examples[:1])[0].shape == (1, 64)
     assert cnn.training
