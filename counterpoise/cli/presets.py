@@ -67,19 +67,18 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
             classes = {slug: {"name": label} for slug, label in found.items()}
         if classes is not None:
             text = _with_classes(text, classes)
-            for keys, by_class in (
-                (("data", "limit"), before.data.limit),
-                (("aug", "per_class"), before.aug.per_class),
-            ):
-                text = _replaced(text, keys, {slug: one for slug, one in by_class.items() if slug in classes})
+            gone = set(before.classes) - set(classes)
+            for section, key in (("data", "limit"), ("aug", "per_class")):
+                by_class = getattr(getattr(before, section), key)
+                text = _replaced(text, (section, key), {slug: by_class[slug] for slug in by_class if slug not in gone})
         after = _checked(text, partial, name)
         shutil.copymode(file, partial)
         os.replace(partial, file.resolve())
     finally:
         partial.unlink(missing_ok=True)
     old, new = (dict(_flat(one.model_dump())) for one in (before, after))
-    keys = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in keys]
+    changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in changed]
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:
@@ -91,7 +90,7 @@ def _read(name: str, folder: Path) -> dict[str, dict]:
         preset = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise PresetError(f"{file} is not valid YAML: {error}") from None
-    sections = preset if isinstance(preset, dict) else {"": None}
+    sections: dict[str, Any] = preset if isinstance(preset, dict) else {"": None}
     classes = sections.get("classes", {})
     mappings = [*(values for key, values in sections.items() if not isinstance(values, list)), classes]
     mappings += classes.values() if isinstance(classes, dict) else []
