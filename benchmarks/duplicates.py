@@ -1,16 +1,22 @@
 """How well duplicates are found: recall for each kind of change, false alarms, time and memory.
 
     python -m benchmarks.duplicates FOLDER [--clips N] [--scale 1000,10000,100000]
+    python -m benchmarks.duplicates FOLDER --chromaprint [--clips N]
 
 FOLDER has the layout of UrbanSound8K: audio/ and metadata/UrbanSound8K.csv. Each clip is changed in every way; what is
-asked is whether `counterpoise.duplicates.find` pairs the changed clip with its original, with all originals about.
+asked is whether `counterpoise.datasets.duplicates.find` pairs the changed clip with its original, with all originals
+about. `--chromaprint` asks the same of Chromaprint instead, on one clip of each recording, and compares the two.
 """
 
 import argparse
 import io
 import resource
+import shutil
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +29,7 @@ from counterpoise.datasets import duplicates
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
 Sound = tuple[np.ndarray, int]  # [channels, n], Hz
+Change = Callable[[np.ndarray, int], Sound]
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 
 
@@ -48,7 +55,7 @@ def later(wave: np.ndarray, rate: int, seconds: float) -> Sound:
     return wave[:, round(seconds * rate) :], rate
 
 
-CHANGES: dict[str, Callable[[np.ndarray, int], Sound]] = {
+CHANGES: dict[str, Change] = {
     "ogg": lambda wave, rate: encoded(wave, rate, "OGG", "VORBIS"),
     "mp3": lambda wave, rate: encoded(wave, rate, "MP3", "MPEG_LAYER_III"),
     "-12 dB": lambda wave, rate: (wave * np.float32(10 ** (-12 / 20)), rate),
@@ -63,6 +70,33 @@ CHANGES: dict[str, Callable[[np.ndarray, int], Sound]] = {
     "mp3, 16 kHz, -12 dB, 0.5 s later": lambda wave, rate: encoded(
         audio.resample(later(wave, rate, 0.5)[0] / 4, rate, 16000), 16000, "MP3", "MPEG_LAYER_III"
     ),
+}
+
+
+# The comparison with Chromaprint
+LENGTHS = (1, 2, 4)  # seconds to which clips are cut
+MOST_CLIPS = 200
+SILENCE = 2.6  # seconds on either side; Chromaprint gives no word for less than 2.7 s
+ALLOWED = (0, 1_000, 10_000)  # false alarms per million pairs of the clips by which its threshold is chosen
+LEAST_OVERLAP = 0.5  # of the shorter fingerprint; fewer words agree too often by chance
+OURS, PLAIN, PADDED = "ours", "Chromaprint", "Chromaprint, silence around"
+
+
+def mixed_down(wave: np.ndarray, rate: int) -> Sound:
+    """One channel of two, of which the right one was 6 dB lower and 1 ms later."""
+    mono = wave.mean(axis=0)
+    late = round(0.001 * rate)
+    return (np.pad(mono, (0, late)) + np.pad(mono, (late, 0)) / 2)[None, : len(mono)] / 2, rate
+
+
+COPIES: dict[str, Change] = {
+    "ogg": CHANGES["ogg"],
+    "mp3": CHANGES["mp3"],
+    "-6 dB": lambda wave, rate: (wave / 2, rate),
+    "0.3 s later": lambda wave, rate: later(wave, rate, 0.3),
+    "second half": lambda wave, rate: (wave[:, wave.shape[1] // 2 :], rate),
+    "16 kHz": CHANGES["16 kHz"],
+    "mixed down": mixed_down,
 }
 
 
@@ -150,13 +184,149 @@ def scale(paths: list[Path], sizes: list[int]) -> None:
         print(f"{n:7} clips: {1e6 * spent / n:5.0f} µs a clip, {len(found)} pairs, peak memory so far {peak:.0f} MiB")
 
 
+def chromaprint(wave: np.ndarray, rate: int, silence: float = 0.0) -> np.ndarray:
+    """Chromaprint's raw fingerprint, uint32 `[words]`; empty where the sound is too short for it."""
+    wave = np.pad(wave, ((0, 0), (round(silence * rate),) * 2))
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        soundfile.write(file.name, wave.T, rate, subtype="PCM_16")
+        command = ["fpcalc", "-raw", "-plain", "-length", "120", "-algorithm", "2", file.name]
+        # Its exit status says nothing: with some editions of FFmpeg the end of every file is an error
+        words = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    return np.array(words.split(",") if words else [], dtype=np.uint32)
+
+
+METHODS = {OURS: duplicates.fingerprint, PLAIN: chromaprint, PADDED: partial(chromaprint, silence=SILENCE)}
+Prints = dict[str, list[np.ndarray]]  # by change, "" for the originals: one fingerprint per clip
+
+
+def error_rates(first: list[np.ndarray], second: list[np.ndarray]) -> np.ndarray:
+    """The share of different bits at the best time offset, `[first, second]`; 1 where a fingerprint is empty."""
+    (x, x_size), (y, y_size) = _padded(first), _padded(second)
+    least = np.maximum(1, LEAST_OVERLAP * np.minimum(x_size[:, None], y_size))
+    best = np.ones(least.shape)
+    for offset in range(1 - y.shape[1], x.shape[1]):
+        u, v = x[:, max(0, offset) :], y[:, max(0, -offset) :]
+        width = min(u.shape[1], v.shape[1])
+        overlap = np.minimum(x_size[:, None], y_size + offset) - max(0, offset)
+        inside = np.arange(width) < overlap[:, :, None]
+        different = (np.bitwise_count(u[:, None, :width] ^ v[None, :, :width]) * inside).sum(axis=2, dtype=int)
+        rate = different / (32 * np.maximum(1, overlap))
+        best = np.where(overlap >= least, np.minimum(best, rate), best)
+    return best
+
+
+def _padded(prints: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The fingerprints in one array, with zeros after them, and the length of each."""
+    size = np.array([len(words) for words in prints])
+    array = np.zeros((len(prints), size.max()), dtype=np.uint32)
+    for row, words in zip(array, prints, strict=True):
+        row[: len(words)] = words
+    return array, size
+
+
+def our_similarities(prints: Prints) -> dict[str, np.ndarray]:
+    """By change, what `find` says of each original (row) and each changed clip (column); 0 where it pairs them not."""
+    n = len(prints[""])
+    ids = [f"{i:06}" for i in range(n)]
+    found = {}
+    for change, copies in prints.items():
+        names = ids + [f"{clip_id} copy" for clip_id in ids] if change else ids
+        clips = pd.DataFrame({"clip_id": names, "label": "any", "source_id": names, "seconds": 1.0})
+        pairs = similar_pairs(clips, dict(zip(names, [*prints[""], *copies])))
+        found[change] = np.zeros((n, n))
+        for row in pairs.itertuples():
+            a, b = sorted((row.clip_id, row.twin), key=len)
+            if len(b) > len(a) or not change:  # an original with a copy, or two originals where there are no copies
+                found[change][int(a), int(b.split()[0])] = row.similarity
+    return found
+
+
+def strangers(matrices: dict[str, np.ndarray]) -> np.ndarray:
+    """What the matrices say of every two clips of different recordings."""
+    n = len(matrices[""])
+    pairs = [matrix[~np.eye(n, dtype=bool)] for change, matrix in matrices.items() if change]
+    return np.concatenate([matrices[""][np.triu_indices(n, 1)], *pairs])
+
+
+def halves(prints: Prints) -> tuple[Prints, Prints]:
+    """The clips by which a threshold is chosen, and those with which it is judged."""
+    middle = len(prints[""]) // 2
+    return {c: p[:middle] for c, p in prints.items()}, {c: p[middle:] for c, p in prints.items()}
+
+
+def fingerprints(waves: Iterable[Sound], seconds: float) -> tuple[dict[str, Prints], dict[str, float]]:
+    """By method, the fingerprints of the clips, cut to so many seconds, and of their copies; and seconds per clip."""
+    prints: dict[str, Prints] = {method: {change: [] for change in ("", *COPIES)} for method in METHODS}
+    spent = dict.fromkeys(METHODS, 0.0)
+    for wave, rate in waves:
+        wave = wave[:, : round(seconds * rate)]
+        sounds = {change: apply(wave, rate) for change, apply in COPIES.items()}
+        for method, fingerprint in METHODS.items():
+            begin = time.perf_counter()
+            prints[method][""].append(fingerprint(wave, rate))
+            spent[method] += time.perf_counter() - begin
+            nothing = prints[method][""][-1][:0]
+            for change, sound in sounds.items():  # a copy is no longer than its original, and empty where that is
+                prints[method][change].append(fingerprint(*sound) if prints[method][""][-1].size else nothing)
+    return prints, {method: spent[method] / len(prints[method][""]) for method in METHODS}
+
+
+def compare(clips: pd.DataFrame, paths: list[Path]) -> None:
+    """Print copies found, false alarms and time, of our fingerprints and Chromaprint's, for each length of clips.
+
+    Our threshold is the pipeline's. Chromaprint's is the highest bit error rate with which one half of the clips gives
+    no more false alarms than allowed. The other half is reported.
+    """
+    one = clips[clips.seconds >= 0.99 * max(LENGTHS)].drop_duplicates("source_id").index[:MOST_CLIPS]
+    sounds = [soundfile.read(paths[i], dtype="float32", always_2d=True) for i in one]
+    rows = []
+    for seconds in LENGTHS:
+        waves = tqdm(((wave.T, rate) for wave, rate in sounds), desc=f"{seconds} s", total=len(one), unit="clip")
+        prints, spent = fingerprints(waves, seconds)
+        for method in METHODS:
+            choosing, judging = halves(prints[method])
+            empty = np.mean([not words.size for words in judging[""]])
+            about = {"s": seconds, "fingerprints": method, "ms a clip": f"{1e3 * spent[method]:.1f}", "empty": empty}
+            if method == OURS:
+                same = {change: matrix >= duplicates.SIMILAR for change, matrix in our_similarities(judging).items()}
+                rows.append(about | {"allowed": "", "limit": duplicates.SIMILAR} | outcome(same))
+            elif empty == 1:
+                rows.append(about)
+            else:
+                others = np.sort(strangers({c: error_rates(choosing[""], p) for c, p in choosing.items()}))
+                errors = {c: error_rates(judging[""], p) for c, p in judging.items()}
+                for allowed in ALLOWED:
+                    limit = others[int(allowed / 1e6 * len(others))]
+                    same = {change: matrix < limit for change, matrix in errors.items()}
+                    rows.append(about | {"allowed": f"{allowed}", "limit": round(limit, 3)} | outcome(same))
+    print(f"share of the copies of {len(one) - len(one) // 2} clips that are found; false alarms per million pairs")
+    print(pd.DataFrame(rows).to_string(index=False, na_rep=""))
+
+
+def outcome(same: dict[str, np.ndarray]) -> dict[str, str]:
+    """By change, the share of the copies found; and false alarms. `same` says which clips are taken for one sound."""
+    found = {change: matrix.diagonal().mean() for change, matrix in same.items() if change}
+    alarms = strangers(same)
+    return (
+        {change: f"{share:.2f}" for change, share in found.items()}
+        | {"all": f"{np.mean(list(found.values())):.3f}"}
+        | {"false": f"{1e6 * alarms.mean():.0f}", "pairs": f"{len(alarms)}"}
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--clips", type=int, help="so many clips, drawn at random (default: all)")
     parser.add_argument("--scale", default="1000,10000,100000", help="numbers of clips to time the search with")
+    parser.add_argument("--chromaprint", action="store_true", help=f"compare with it, on {MOST_CLIPS} clips at most")
     args = parser.parse_args()
+    if args.chromaprint and not shutil.which("fpcalc"):
+        parser.error("--chromaprint needs the program fpcalc: apt-get install libchromaprint-tools")
     clips, paths = read(args.folder, args.clips)
+    if args.chromaprint:
+        compare(clips, paths)
+        return
     measure(clips, paths)
     print()
     scale(paths, [int(n) for n in args.scale.split(",")])
