@@ -129,7 +129,6 @@ def test_a_leak_stops_the_run_and_names_the_clips(repo):
     [
         ({"aug": {"factor": -1}}, "aug.factor"),
         ({"classifier": {"stepz": 3}}, "classifier.stepz: unknown key"),
-        ({"judge": {"steps": 3}}, "judge: is now called class_filter"),
         ({"data": {"min_recordings": 99}}, "at least 99"),
         ({"data": {"limit": {"cat": 3}}}, "'cat'"),
     ],
