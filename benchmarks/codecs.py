@@ -3,8 +3,8 @@
     python -m benchmarks.codecs [mel encodec_24khz encodec_48khz] [--threads N] [--minutes M]
 
 Batches of 1 and 16 clips of 4 s, then one sound of M minutes (60; 0 leaves it out). Each codec has a process of its
-own, whose highest resident memory so far stands at the end of each line. EnCodec's weights are random: they do not
-change the speed.
+own, whose highest resident memory so far stands at the end of each line. Settings are those of params.yaml. EnCodec's
+weights are random: they do not change the speed.
 """
 
 import argparse
@@ -21,20 +21,25 @@ from torch import Tensor
 from counterpoise import codecs
 from counterpoise.codecs import encodec
 from counterpoise.codecs.codec import Codec
-from counterpoise.codecs.settings import CodecSettings, EncodecSettings
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core.settings import File
 
-NAMES = ("mel", "encodec_24khz", "encodec_48khz")
 CLIP_SECONDS = 4
 
 
+class Params(File):
+    codec: CodecSettings
+
+
 def build(name: str) -> Codec:
-    """The codec with its default settings, EnCodec with random weights."""
+    """The codec with the settings of params.yaml, EnCodec with random weights."""
+    settings = Params.read().codec
     with tempfile.TemporaryDirectory() as folder:
-        settings = EncodecSettings()
-        if name != "mel":
-            settings = EncodecSettings(checkpoint=str(Path(folder) / "random.th"))
-            torch.save(encodec.ARCHITECTURES[name](pretrained=False).state_dict(), settings.checkpoint)
-        return codecs.build(CodecSettings(name=name, encodec=settings), torch.device("cpu"))
+        random = str(Path(folder) / "random.th")
+        if name in encodec.ARCHITECTURES:
+            torch.save(encodec.ARCHITECTURES[name](pretrained=False).state_dict(), random)
+        own = settings.encodec.model_copy(update={"checkpoint": random})
+        return codecs.build(settings.model_copy(update={"name": name, "encodec": own}), torch.device("cpu"))
 
 
 def timed(function: Callable[[Tensor], Tensor], argument: Tensor, seconds: float) -> tuple[Tensor, float]:
@@ -69,13 +74,12 @@ def memory() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", default=NAMES, metavar="codec", help=", ".join(NAMES))
+    parser.add_argument("names", nargs="*", default=list(codecs.CODECS), metavar="codec", help=", ".join(codecs.CODECS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=60.0)
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(NAMES)
-    if unknown:
-        parser.error(f"there is no codec {', '.join(sorted(unknown))}; choose from {', '.join(NAMES)}")
+    if unknown := set(arguments.names) - set(codecs.CODECS):
+        parser.error(f"there is no codec {', '.join(sorted(unknown))}; choose from {', '.join(codecs.CODECS)}")
     print(f"{arguments.threads} threads, CPU; EnCodec with random weights; MiB: peak after encoding, after decoding")
     print(f"{'codec':14}{'clips':>6}{'seconds':>8}{'encode x':>10}{'decode x':>10}{'MiB, enc.':>12}{'MiB, dec.':>12}")
     for name in arguments.names:

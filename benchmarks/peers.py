@@ -22,7 +22,6 @@ run is repeated. "recognised" alone flatters: noise looks like some class, too. 
 
 import argparse
 import copy
-import hashlib
 import json
 import subprocess
 import sys
@@ -35,19 +34,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-import yaml
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from benchmarks.variations import LEARNED, RATE, Bench, changed
-from counterpoise.cli import params
+from benchmarks import inputs
+from benchmarks.variations import LEARNED, RATE, Bench, key
+from counterpoise.cli.params import Params
 from counterpoise.codecs.latents import Normaliser, Pool, reflect
 from counterpoise.core import audio
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import autocast, seed_for
-from counterpoise.diffusion import networks, training
+from counterpoise.diffusion import model, networks, training
 from counterpoise.diffusion.model import Model
+from stages import run
 
 WORKERS = Path(__file__).with_suffix("")
 # torchvision (BSD-3) 0.29.1 is the one that belongs to torch 2.14.1. accelerate is Apache 2.0, the others MIT.
@@ -120,7 +120,7 @@ def train_for(
     network: networks.Denoiser,
     pool: Pool,
     normaliser: Normaliser,
-    p: params.Params,
+    p: Params,
     device: torch.device,
 ) -> tuple[training.Trained, dict[str, float]]:
     """Train a network in place, for as many steps as 30 of them on a copy promise to fit.
@@ -130,16 +130,16 @@ def train_for(
     """
     settings = p.diffusion.model_copy(update={"checkpoint_every": sys.maxsize})
 
-    def run(network: networks.Denoiser, steps: int, report: Callable[[int, float], None]) -> training.Trained:
+    def train(network: networks.Denoiser, steps: int, report: Callable[[int, float], None]) -> training.Trained:
         with tempfile.TemporaryDirectory() as nowhere:
             state = Checkpoint(Path(nowhere) / "none")
             return training.train(network, pool, normaliser, steps, settings, p.runtime, device, state, report, name)
 
     moments: list[float] = []
-    run(copy.deepcopy(network), 30, lambda step, loss: moments.append(time.perf_counter()))
+    train(copy.deepcopy(network), 30, lambda step, loss: moments.append(time.perf_counter()))
     per_step = (moments[-1] - moments[0]) / 20
     start, steps = time.perf_counter(), max(10, round(60 * minutes / per_step))
-    trained = run(network, steps, lambda step, loss: None)
+    trained = train(network, steps, lambda step, loss: None)
     return trained, {
         "minutes": (time.perf_counter() - start) / 60,
         "steps": steps,
@@ -151,43 +151,31 @@ def train_for(
 class Timed(Bench):
     """A bench whose denoisers, ours and theirs, train for minutes rather than for steps."""
 
-    def train(
-        self, name: str, network: networks.Denoiser, pool: Pool, normaliser: Normaliser, minutes: float
-    ) -> tuple[dict[str, float], networks.Denoiser]:
-        """Train in place; what it took, and the network as it was early in the training."""
-        trained, took = train_for(minutes, name, network, pool, normaliser, self.p, self.device)
-        weak = copy.deepcopy(network)
-        weak.load_state_dict(trained.early)
-        return took, weak
-
-    def base(self, minutes: float) -> tuple[networks.Denoiser, Normaliser, dict[str, float]]:
-        """One class-conditioned network of all classes' clips, from this run or an earlier one."""
+    def timed_base(self, minutes: float) -> tuple[Path, dict[str, float]]:
+        """The folder of a base of all classes, from this run or an earlier one, and what its training took."""
         d, everything = self.p.diffusion, self.learned(self.labels)
         learned = d.model_dump(include=LEARNED)
         folder = self.work / "peers" / f"base-{key(minutes, self.p.runtime, learned, everything.clip_ids)}"
-        normaliser = Normaliser.fit(everything)
         if not (folder / "took.json").exists():
-            network = networks.build(d, everything.channels, True, d.seed, len(self.labels))
-            took, _ = self.train("base", network, everything, normaliser, minutes)
-            networks.save(network, folder)
+            normaliser = Normaliser.fit(everything)
+            network = networks.build(d, everything.channels, self.codec.picture, d.seed, len(self.labels))
+            trained, took = train_for(minutes, "base", network, everything, normaliser, self.p, self.device)
+            model.save_base(folder, network, trained.early, normaliser, self.labels, everything.clip_ids)
             (folder / "took.json").write_text(json.dumps(took))
-        return networks.load(folder).to(self.device), normaliser, json.loads((folder / "took.json").read_text())
+        return folder, json.loads((folder / "took.json").read_text())
 
     def ours(self, label: str, init: str, minutes: float, base_minutes: float) -> Made:
         """Train a denoiser of the class and vary its clips, as the pipeline does."""
-        d, own = self.p.diffusion, self.learned([label])
+        own = self.learned([label])
         if init == "scratch":
-            normaliser = Normaliser.fit(own)
-            network = networks.build(d, own.channels, True, d.seed)
-            took, weak = self.train(label, network, own, normaliser, minutes)
+            begun = Model.fresh(own, self.p.diffusion, self.codec.picture)
         else:
-            base, normaliser, _ = self.base(base_minutes)
-            network, weak = (networks.specialise(base, self.labels.index(label)) for _ in range(2))
-            took, _ = self.train(label, network, own, normaliser, minutes)
-        made = Made(took)
+            begun = Model.of_base(self.timed_base(base_minutes)[0], label, tuned=True)
+        trained, took = train_for(minutes, label, begun.network, own, begun.normaliser, self.p, self.device)
+        made, finished = Made(took), begun.with_weak(trained.early).to(self.device)
         for start in STARTS:
             generate = self.p.generate.model_copy(update={"start": start, "strength": SIGMA, "keep": "all"})
-            waves, lineage, _ = self.sample(label, Model(network, weak, normaliser), generate)
+            waves, lineage, _ = self.sample(label, finished, generate)
             made.sounds[start], made.roots[start] = waves, lineage.root_clip_id.tolist()
             made.seconds[start] = sum(wave.shape[1] for wave in waves) / RATE / self.speed
         return made
@@ -208,34 +196,15 @@ class Timed(Bench):
             data, multiple, least = [normaliser(pool[i]) for i in range(len(pool))], MEL_FRAMES, 64
         lengths = [clip.shape[1] for clip in data]
         length = -(-max(*lengths, least) // multiple) * multiple
-        generator = self.p.generate
         seeds = torch.tensor([seed_for("peer", self.p.generate.seed, clip) for clip in pool.clip_ids])
         with autocast(self.p.runtime, self.device, amx=True):
             bf16 = ["--bf16"] if torch.is_autocast_enabled(self.device.type) else []
         with tempfile.TemporaryDirectory() as folder:
             given, answer = Path(folder) / "given.safetensors", Path(folder) / "made.safetensors"
             save_file({"data": torch.stack([reflect(clip, length) for clip in data]), "seeds": seeds}, given)
-            subprocess.run(
-                [
-                    python,
-                    WORKERS / f"{kind}.py",
-                    network,
-                    given,
-                    answer,
-                    "--minutes",
-                    str(minutes),
-                    "--sigma",
-                    str(SIGMA),
-                    "--sampling-steps",
-                    str(sampling_steps),
-                    "--threads",
-                    str(self.p.runtime.threads),
-                    "--seed",
-                    str(self.p.diffusion.seed),
-                    *bf16,
-                ],
-                check=True,
-            )
+            options = [f"--minutes={minutes}", f"--sigma={SIGMA}", f"--sampling-steps={sampling_steps}", *bf16]
+            options += [f"--threads={self.p.runtime.threads}", f"--seed={self.p.diffusion.seed}"]
+            subprocess.run([python, WORKERS / f"{kind}.py", network, given, answer, *options], check=True)
             with safe_open(answer, framework="pt") as file:
                 took = json.loads(file.metadata()["took"])
                 varied = {start: file.get_tensor(start) for start in STARTS}
@@ -252,10 +221,6 @@ class Timed(Bench):
     def decode(self, latent: Tensor) -> Tensor:
         """`[C, T]` to `[1, T * hop]`."""
         return self.codec.decode(latent[None])[0].cpu()
-
-
-def key(*determinants: object) -> str:
-    return hashlib.sha256(repr(determinants).encode()).hexdigest()[:12]
 
 
 def environment(folder: Path, kind: str) -> Path:
@@ -286,7 +251,7 @@ def line(label: str, what: str, row: dict[str, float]) -> str:
     return f"{label:<17}{what:<27}" + "".join(f"{cell:>{len(name) + 3}}" for name, cell in zip(COLUMNS, cells))
 
 
-def main() -> None:
+def main(*given: str) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("weights")
@@ -301,10 +266,10 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("/tmp/counterpoise-variations"))
     parser.add_argument("--environments", type=Path, default=Path("/tmp/counterpoise-peers"))
     parser.add_argument("--set", nargs="+", default=[], dest="changes")
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
 
     changes = [*asked.changes, "codec.name=mel", "diffusion.mode=per_class", f"runtime.threads={asked.threads}"]
-    p = params.Params.model_validate(changed(yaml.safe_load(Path("params.yaml").read_text()), changes))
+    p = inputs.parameters(changes)
     failed: dict[str, str] = {}
     pythons = {}
     for kind in sorted({PEERS[name][0] for name in asked.only if name in PEERS}):
@@ -318,7 +283,7 @@ def main() -> None:
     (work / "latents").mkdir(parents=True, exist_ok=True)
     bench = Timed(p, asked.folder, asked.weights, asked.folds, asked.clips, work)
     if "base" in asked.only:
-        *_, took = bench.base(asked.base_minutes)
+        _, took = bench.timed_base(asked.base_minutes)
         print(f"base of all classes: {took['minutes']:.1f} minutes, {took['steps']} steps, loss {took['loss']:.3f}")
     print(line("class", "what", {}).rstrip() + "".join(f"{name:>{len(name) + 3}}" for name in COLUMNS), flush=True)
     rows = []
@@ -362,4 +327,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

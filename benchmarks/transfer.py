@@ -11,40 +11,27 @@ the embeddings as well, which only the first seed has to wait for.
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import sklearn.metrics
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from counterpoise.classifiers import networks, settings, training
-from counterpoise.core import audio, runtime, tables
-from counterpoise.datasets import settings, urbansound8k
-from counterpoise.embeddings import audioset, spectrogram
+from benchmarks import inputs
+from counterpoise.classifiers import networks, training
+from counterpoise.core import audio, runtime
+from counterpoise.embeddings import audioset
+from counterpoise.embeddings.cache import embed_clips
 from counterpoise.embeddings.yamnet import load_audioset
 
 AUDIO = audio.Audio(sample_rate=16000, channels=1, seconds=4)
 WAYS = {
-    "scratch": {"init": "scratch"},
-    "frozen": {"init": "audioset", "body": "frozen"},
-    "finetune": {"init": "audioset", "body": "finetune"},
+    "scratch": {"pretrained": False, "frozen": False},
+    "frozen": {"pretrained": True, "frozen": True},
+    "finetune": {"pretrained": True, "frozen": False},
 }
-
-
-def read(folder: Path, folds: list[int]) -> tuple[pd.DataFrame, pd.Series, list[str]]:
-    """The collection's clips in these folds as `tables.EXAMPLES`, their folds, and the classes."""
-    table = pd.read_csv(folder / urbansound8k.COLLECTION.table)
-    labels = sorted(table[urbansound8k.COLLECTION.label].unique())
-    data = settings.Data(dataset="urbansound8k", path=str(folder))
-    files = urbansound8k.listing(data, {label: label for label in labels}, folder)
-    files = files[files.fold.isin(folds)].reset_index(drop=True)
-    names = [Path(path).stem for path in files.path]
-    examples = files.assign(clip_id=names, root_clip_id=names, synthetic=False, sha256=files.path.map(tables.sha256))
-    return tables.table(examples.to_dict("records"), tables.EXAMPLES), files.fold, labels
 
 
 def main() -> None:
@@ -63,11 +50,20 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="keeps embeddings for the next run")
     arguments = parser.parse_args()
 
-    machine = runtime.Runtime(device="auto", threads=arguments.threads, workers=0)
-    device = runtime.setup(machine)
-    examples, folds, labels = read(arguments.folder, arguments.folds)
+    p = inputs.parameters([f"runtime.threads={arguments.threads}"])
+    device = runtime.setup(p.runtime)
+    classifier = p.classifier.model_copy(
+        update={
+            "steps": arguments.steps,
+            "batch_size": arguments.batch_size,
+            "body_rate": arguments.body_rate,
+            "learning_rate": arguments.learning_rate,
+            "yamnet_patches": arguments.patches,
+        }
+    )
+    examples, labels = inputs.clips(arguments.folder, arguments.folds)
     targets = np.array([labels.index(label) for label in examples.label])
-    sides = [np.flatnonzero(folds == fold) for fold in arguments.folds]
+    sides = [np.flatnonzero(examples.fold == fold) for fold in arguments.folds]
     counts = ", ".join(f"{len(side)} in fold {fold}" for fold, side in zip(arguments.folds, sides))
     print(f"{len(labels)} classes, {len(examples)} clips: {counts}")
 
@@ -75,41 +71,27 @@ def main() -> None:
         cache, weights = arguments.cache or Path(scratch) / "embeddings", Path(scratch) / "yamnet.safetensors"
         audioset.convert(arguments.weights, weights)
 
-        def network(way: str, seed: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-            classifier = settings.Classifier(
-                seeds=[seed],
-                steps=arguments.steps,
-                batch_size=arguments.batch_size,
-                body_rate=arguments.body_rate,
-                learning_rate=arguments.learning_rate,
-                yamnet_patches=arguments.patches,
-                **WAYS[way],
+        def learned(way: str, seed: int, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+            network = networks.build("yamnet", len(labels), AUDIO, p.features, seed, weights, **WAYS[way])
+            training.train(
+                network,
+                examples.iloc[train],
+                labels,
+                AUDIO,
+                classifier,
+                p.runtime,
+                device,
+                seed,
+                class_weights=None,
+                checkpoint=None,
+                report=lambda step, measured: None,
+                validation=None,
+                cache=cache,
             )
-
-            def learn(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-                model = networks.build("yamnet", len(labels), AUDIO, spectrogram.Features(), classifier, seed, weights)
-                training.train(
-                    model,
-                    examples.iloc[train],
-                    labels,
-                    AUDIO,
-                    classifier,
-                    machine,
-                    device,
-                    seed,
-                    None,
-                    None,
-                    lambda step, measured: None,
-                    None,
-                    cache,
-                )
-                tested = examples.iloc[test]
-                return training.predict(model, tested, AUDIO, machine, device, 32, cache).argmax(axis=1)
-
-            return learn
+            return training.predict(network, examples.iloc[test], AUDIO, p.runtime, device, 32, cache).argmax(axis=1)
 
         def regression(train: np.ndarray, test: np.ndarray) -> np.ndarray:
-            patches = cache.embed_clips(load_audioset(weights), examples, AUDIO, machine, device, cache)
+            patches = embed_clips(load_audioset(weights), examples, AUDIO, p.runtime, device, cache)
             means = np.stack([patches[row].mean(axis=0) for row in range(len(patches))])
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
             return model.fit(means[train], targets[train]).predict(means[test])
@@ -120,7 +102,7 @@ def main() -> None:
                 scores, seconds = [], []
                 for seed in arguments.seeds if way in WAYS else [0]:  # regression draws nothing
                     start = time.perf_counter()
-                    predicted = (network(way, seed) if way in WAYS else regression)(train, test)
+                    predicted = learned(way, seed, train, test) if way in WAYS else regression(train, test)
                     seconds.append(f"{time.perf_counter() - start:.0f}")
                     f1 = sklearn.metrics.f1_score(targets[test], predicted, average="macro")
                     scores.append((100 * np.mean(predicted == targets[test]), 100 * f1))

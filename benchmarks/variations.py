@@ -1,16 +1,19 @@
-"""How good are the variations? Real recordings of one fold are varied, and judged by who knows another fold only.
+"""How good are the variations? Real recordings of one fold are varied, and judged by what knows another fold only.
 
     python -m benchmarks.variations FOLDER WEIGHTS [--folds 1 2] [--classes dog_bark …] [--clips N] [--work DIR]
                                     [--set diffusion.steps=600 …] [--vary strength=1 strength=4,steps=8 start=noise]
                                     [--picture FILE] [--curves FILE]
 
-FOLDER has the layout of UrbanSound8K; WEIGHTS is anything that `yamnet.source` may be. Diffusion models see the clips
-of the first fold (the first N of each class in a random order), the filter's judge too. The judge of the table is
-logistic regression on AudioSet YAMNet embeddings of the second fold. Columns: recognised as its class; the same as a
-share of the round trip's rate; mean cosine to the clip that it started from; near copies of any training clip of the
-class, %; silent or clipped, %; KAD to the second fold's clips of the class; candidates that the filter accepted, %.
+FOLDER has the layout of UrbanSound8K; WEIGHTS is anything that `yamnet.source` may be. Diffusion models and the class
+filter see the clips of the first fold (the first N of each class in a random order). The judge of the table is another
+class filter, of the second fold. Both take embeddings of AudioSet's YAMNet, whatever `class_filter.embedding` says.
+Columns: recognised as its class; the same as a share of the round trip's rate; mean cosine to the clip that it started
+from; near copies of any training clip of the class, %; silent or clipped, %; KAD to the second fold's clips of the
+class; candidates that the filter accepted, %.
+
 Parameters are those of params.yaml with the changes of `--set`, and of each `--vary` for the section `generate` (a
-range is written [1:5]). Models are kept in DIR and used again, even if the code has changed since.
+range is written [1:5]). Every step is trained: no validation ends a class's training early. Models are kept in DIR and
+used again, even if the code has changed since.
 """
 
 import argparse
@@ -23,33 +26,34 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import soundfile
 import torch
-import yaml
+from ruamel.yaml import YAML
 
-from benchmarks.transfer import read
+from benchmarks import inputs
 from counterpoise import codecs
 from counterpoise.augment import effects, latents
-from counterpoise.cli import params
+from counterpoise.cli.params import Params
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
-from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import audio, checkpoint, runtime
-from counterpoise.diffusion import networks, training
+from counterpoise.core import audio, runtime
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.diffusion import model, networks, training
 from counterpoise.diffusion.model import Model
 from counterpoise.embeddings import audioset
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.filtering import class_filter, herding
 from counterpoise.filtering.class_filter import ClassFilter
-from counterpoise.generation import sdedit, settings
+from counterpoise.generation import sdedit
+from counterpoise.generation.settings import Generate
 from counterpoise.metrics import kad, signal
+from stages import run
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on
     "mode",
     "init",
     "base_steps",
-    "altered",
+    "augmented",
     "batch_size",
     "crop_frames",
     "widths",
@@ -66,15 +70,13 @@ LEARNED = {  # what a network's weights depend on
 
 
 class Bench:
-    """One pair of folds: its clips, latents, judges and models."""
+    """One pair of folds: its clips, latents, class filters and models."""
 
-    def __init__(self, p: params.Params, folder: Path, weights: str, folds: list[int], clips: int, work: Path) -> None:
+    def __init__(self, p: Params, folder: Path, weights: str, folds: list[int], clips: int, work: Path) -> None:
         self.p, self.work, self.device = p, work, runtime.setup(p.runtime)
         self.curve: list[dict] | None = None  # a list to measure on the way, when networks are trained
         self.losses: list[float] = []  # of the training that runs, since it was measured last
-        examples, fold, self.labels = read(folder, folds)
-        examples["fold"] = fold
-        examples["seconds"] = [soundfile.info(path).duration for path in examples.path]
+        examples, self.labels = inputs.clips(folder, folds)
         examples["turn"] = [runtime.seed_for("turn", clip_id) for clip_id in examples.clip_id]
         turn = examples.groupby(["fold", "label"]).turn.rank()
         self.seen = examples[(examples.fold == folds[0]) & (turn <= clips)].reset_index(drop=True)
@@ -103,9 +105,10 @@ class Bench:
         return [(part, range(len(part))) for part in packed]
 
     def learned(self, labels: list[str]) -> Pool:
-        """The clips of these classes, and what `diffusion.altered` puts beside them."""
-        names = hashlib.sha256(f"{labels} {self.p.diffusion.altered} {self.p.diffusion.seed}".encode()).hexdigest()[:12]
-        return latents.pool(self.parts(labels), self.p.diffusion, self.p.codec, self.device, self.work / names)
+        """The clips of these classes, and what `diffusion.augmented` puts beside them."""
+        d = self.p.diffusion
+        folder = self.work / key(labels, d.augmented, d.seed)
+        return latents.pool(self.parts(labels), d.augmented, d.seed, self.p.codec, self.device, folder)
 
     def embed_files(self, table: pd.DataFrame) -> np.ndarray:
         return self.embed([audio.read(path, RATE, 1) for path in table.path])
@@ -113,91 +116,103 @@ class Bench:
     def embed(self, waves: list[np.ndarray]) -> np.ndarray:
         return np.stack([self.embedder.embed(torch.from_numpy(wave)[None], RATE)[0].numpy() for wave in waves])
 
-    def trained(self, name: str, network: networks.Denoiser, pool: Pool, normaliser: Normaliser, steps: int) -> Path:
-        """The folder of a network and of what it was early in its training, trained now or in an earlier run."""
-        learned = self.p.diffusion.model_dump(include=LEARNED)
-        anew = self.curve is not None and name in self.labels
-        rehearsed = f" {self.p.diffusion.check_every}" if anew else ""
-        key = hashlib.sha256(f"{steps} {learned} {pool.clip_ids}{rehearsed}".encode()).hexdigest()[:12]
-        folder = self.work / "models" / f"{name}-{key}"
-        unfinished = self.work / "unfinished" / f"{name}-{key}.pt"
-        if anew or not folder.exists():
-            if anew:
-                unfinished.unlink(missing_ok=True)
-            start, self.losses = time.perf_counter(), []
-            listen = self.rehearse(name, network, normaliser, start) if anew else None
-            state = checkpoint.Checkpoint(unfinished)
-            trained = training.train(
-                network,
-                pool,
-                normaliser,
-                steps,
-                self.p.diffusion,
-                self.p.runtime,
-                self.device,
-                state,
-                self.hear_loss,
-                name,
-                listen,
-            )
-            minutes = (time.perf_counter() - start) / 60
-            print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
-            networks.save(network, folder / "unet")
-            network.load_state_dict(trained.early)
-            networks.save(network, folder / "early")
-            unfinished.unlink(missing_ok=True)
+    def model(self, label: str) -> Model:
+        """As the stages train_base and train_diffusion make it, but that all steps are trained; or from an earlier run.
+
+        With a curve to measure it is trained anew.
+        """
+        d = self.p.diffusion
+        if d.mode == "conditional":
+            return Model.of_base(self.base(), label, tuned=False).to(self.device)
+        own = self.learned([label])
+        if d.init == "scratch":
+            begun = Model.fresh(own, d, self.codec.picture)
+        else:
+            begun = Model.of_base(self.base(), label, tuned=True)
+        anew, steps = self.curve is not None, d.budget(len(self.pool([label])))
+        folder = self.folder(label, steps, own, *([d.validate_every] if anew else []))
+        if anew or not (folder / "seen.json").exists():
+            validate = self.validation(label, begun.network, begun.normaliser) if anew else None
+            early = self.train(folder, label, begun.network, own, begun.normaliser, steps, validate)
+            begun.with_weak(early).save(folder, label, own.clip_ids)
+        return Model.load(folder, self.device)
+
+    def base(self) -> Path:
+        """The folder of the base of all classes, trained now or in an earlier run."""
+        d, everything = self.p.diffusion, self.learned(self.labels)
+        folder = self.folder("base", d.base_steps, everything)
+        if not (folder / "seen.json").exists():
+            normaliser = Normaliser.fit(everything)
+            network = networks.build(d, everything.channels, self.codec.picture, d.seed, len(self.labels))
+            early = self.train(folder, "base", network, everything, normaliser, d.base_steps)
+            model.save_base(folder, network, early, normaliser, self.labels, everything.clip_ids)
         return folder
 
-    def hear_loss(self, step: int, loss: float) -> None:
-        self.losses.append(loss)
+    def folder(self, name: str, steps: int, pool: Pool, *more: object) -> Path:
+        """Where a network is kept that learned this pool with the present parameters."""
+        learned = self.p.diffusion.model_dump(include=LEARNED)
+        return self.work / "models" / f"{name}-{key(steps, learned, pool.clip_ids, *more)}"
 
-    def model(self, label: str) -> Model:
-        """As the stages train_base and train_diffusion make it, without rehearsals: all steps are trained."""
-        d = self.p.diffusion
-        own, picture = self.learned([label]), self.p.codec.name == "mel"
-        steps, index = d.budget(len(self.pool([label]))), self.labels.index(label)
-        if d.mode == "per_class" and d.init == "scratch":
-            begun = Model.fresh(own, d, picture)
-            folder = self.trained(label, begun.network, own, begun.normaliser, steps)
-            begun.weak = networks.load(folder / "early")
-        else:
-            everything = self.learned(self.labels)
-            normaliser = Normaliser.fit(everything)
-            fresh = networks.build(d, own.channels, picture, d.seed, len(self.labels))
-            folder = self.trained("base", fresh, everything, normaliser, d.base_steps)
-            begun = Model.of_base(folder, normaliser, index, tuned=d.mode == "per_class")
-            if d.mode == "per_class":
-                folder = self.trained(label, begun.network, own, normaliser, steps)
-        network = networks.specialise(networks.load(folder / "unet"), index)
-        return Model(network.to(self.device), begun.weak.to(self.device), begun.normaliser)
+    def train(
+        self,
+        folder: Path,
+        name: str,
+        network: networks.Denoiser,
+        pool: Pool,
+        normaliser: Normaliser,
+        steps: int,
+        validate: Callable[[int, dict], float] | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Train in place; unfinished work is kept, but where there is a validation. The weights of early on."""
+        start, self.losses = time.perf_counter(), []
+        unfinished = self.work / "unfinished" / f"{folder.name}.pt"
+        if validate:
+            unfinished.unlink(missing_ok=True)
+        trained = training.train(
+            network,
+            pool,
+            normaliser,
+            steps,
+            self.p.diffusion,
+            self.p.runtime,
+            self.device,
+            Checkpoint(unfinished),
+            lambda step, loss: self.losses.append(loss),
+            name,
+            validate,
+        )
+        minutes = (time.perf_counter() - start) / 60
+        print(f"{name}: {steps} steps, loss {trained.loss:.3f}, {minutes:.1f} minutes", flush=True)
+        unfinished.unlink(missing_ok=True)
+        return trained.early
 
-    def rehearse(
-        self, label: str, network: networks.Denoiser, normaliser: Normaliser, start: float
+    def validation(
+        self, label: str, network: networks.Denoiser, normaliser: Normaliser
     ) -> Callable[[int, dict], float]:
         """Prints, while a class is trained, how good its variations without guidance are by now; never ends it."""
         generate = self.p.generate.model_copy(update={"keep": "all"})
-        listening = 0.0
+        start, measuring = time.perf_counter(), 0.0
 
-        def rehearsed(step: int, early: dict) -> float:
-            nonlocal listening
+        def validate(step: int, early: dict) -> float:
+            nonlocal measuring
             began = time.perf_counter()
             waves, lineage, _ = self.sample(label, Model(copy.deepcopy(network), None, normaliser), generate)
             row = self.row(f"{step} steps", label, waves, lineage.root_clip_id.tolist())
-            row |= {"loss": np.mean(self.losses), "minutes": (began - start - listening) / 60}
+            row |= {"loss": np.mean(self.losses), "minutes": (began - start - measuring) / 60}
             self.losses = []
             self.curve.append(row | {"step": step})
-            listening += time.perf_counter() - began
-            print({name: round(value, 2) for name, value in row.items() if isinstance(value, float)}, flush=True)
+            measuring += time.perf_counter() - began
+            print({name: round(float(value), 2) for name, value in row.items() if isinstance(value, float)}, flush=True)
             return -step
 
-        return rehearsed
+        return validate
 
-    def vary(self, label: str, generate: settings.Generate) -> tuple[list[np.ndarray], pd.DataFrame, float]:
+    def vary(self, label: str, generate: Generate) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """One variation of each clip; the sounds, their lineage, and the share of candidates that were accepted."""
         return self.sample(label, self.model(label), generate)
 
     def sample(
-        self, label: str, model: Model, generate: settings.Generate, shares: dict[str, int] | None = None
+        self, label: str, model: Model, generate: Generate, shares: dict[str, int] | None = None
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """The same with a model at hand; sets `speed`, sound made and decoded over time, as times real time."""
         shares = shares or sdedit.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
@@ -217,14 +232,16 @@ class Bench:
         self, label: str, waves: list[np.ndarray], lineage: pd.DataFrame, shares: dict[str, int]
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """What the filter keeps of candidates: the sounds, their lineage, and the share that it accepted."""
-        said, embedded = class_filter.hear(self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE))
-        said["root_clip_id"] = lineage.root_clip_id
-        kept = herding.choose(self.filter, label, said, embedded, shares)
+        verdicts, embedded = class_filter.examine_all(
+            self.filter, label, waves, lambda wave: self.embedder.embed(wave, RATE)
+        )
+        verdicts["root_clip_id"] = lineage.root_clip_id
+        kept = herding.choose(self.filter, label, verdicts, embedded, shares)
         sounds = [wave for wave, keep in zip(waves, kept) if keep]
-        return sounds, lineage[kept].reset_index(drop=True), float((said.reason == "").mean())
+        return sounds, lineage[kept].reset_index(drop=True), float((verdicts.reason == "").mean())
 
     def form(self, wave: np.ndarray) -> np.ndarray:
-        """As a file would hold it, at the rate of the judges."""
+        """As a file would hold it, at the rate of the class filters."""
         wave = wave / max(1.0, float(np.abs(wave).max()) / 0.999)
         return audio.resample(wave.astype(np.float32), self.codec.sample_rate, RATE)
 
@@ -284,18 +301,24 @@ class Bench:
         return [*rows, self.row(name, label, kept, lineage.root_clip_id.tolist(), accepted)]
 
 
-def picture(bench: Bench, labels: list[str], settings: dict[str, settings.Generate], path: Path) -> None:
+def key(*determinants: object) -> str:
+    """A name for what depends on these alone."""
+    return hashlib.sha256(repr(determinants).encode()).hexdigest()[:12]
+
+
+def picture(bench: Bench, labels: list[str], settings: dict[str, Generate], path: Path) -> None:
     """A clip of each class beside its variations, all decoded and encoded again: what can be heard."""
+    columns = 2 + len(settings)
     figure, axes = plt.subplots(
         len(labels),
-        2 + len(settings),
-        figsize=(3 * (2 + len(settings)), 1.7 * len(labels)),
+        columns,
+        figsize=(3 * columns, 1.7 * len(labels)),
         squeeze=False,
         sharex=True,
         sharey=True,
         layout="constrained",
     )
-    mel = codecs.build(CodecSettings(name="mel"), bench.device)
+    mel = codecs.build(bench.p.codec.model_copy(update={"name": "mel"}), bench.device)
     for label, row in zip(labels, axes):
         first = bench.of(bench.seen, label).clip_id.iloc[0]
         sounds = [audio.read(bench.seen.set_index("clip_id").path[first], RATE, 1)]
@@ -338,19 +361,7 @@ def draw_curves(table: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=100)
 
 
-def changed(values: dict, changes: list[str]) -> dict:
-    """params.yaml's values with `section.key=value` put in."""
-    for change in changes:
-        path, _, value = change.partition("=")
-        *sections, key = path.split(".")
-        section = values
-        for name in sections:
-            section = section[name]
-        section[key] = yaml.safe_load(value)
-    return values
-
-
-def main() -> None:
+def main(*given: str) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("weights")
@@ -363,10 +374,9 @@ def main() -> None:
     parser.add_argument("--no-anchors", action="store_true")
     parser.add_argument("--picture", type=Path, help="draw spectrograms into this file and make no table")
     parser.add_argument("--curves", type=Path, help="train, measuring on the way, into this picture and a table")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
 
-    values = yaml.safe_load(Path("params.yaml").read_text())
-    p = params.Params.model_validate(changed(values, arguments.changes))
+    p = inputs.parameters(arguments.changes)
     work = arguments.work / f"{arguments.folds[0]}-{arguments.clips}"
     (work / "latents").mkdir(parents=True, exist_ok=True)
     made_of = f"{p.codec!r} {arguments.folder.resolve()}"
@@ -396,12 +406,12 @@ def main() -> None:
     print(pd.DataFrame(rows).drop(columns="class").groupby("what", sort=False).mean().round(3).to_string())
 
 
-def settled(generate: settings.Generate, settings: str) -> settings.Generate:
+def settled(generate: Generate, changes: str) -> Generate:
     """The section `generate` with "key=value,key=value" put in."""
-    pairs = (pair.split("=") for pair in settings.split(",") if pair)
-    values = {key: yaml.safe_load(value.replace(":", ",")) for key, value in pairs}
-    return settings.Generate.model_validate(generate.model_dump() | values)
+    pairs = (pair.split("=") for pair in changes.split(",") if pair)
+    values = {key: YAML(typ="safe").load(value.replace(":", ",")) for key, value in pairs}
+    return Generate.model_validate(generate.model_dump() | values)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from counterpoise.classifiers.networks.yamnet import YAMNet
 from counterpoise.core import audio
 from counterpoise.embeddings import audioset
-from counterpoise.embeddings.yamnet import load_audioset, yamnet_patches
+from counterpoise.embeddings.yamnet import YAMNet, load_audioset, yamnet_patches
 
 PATCH, HOP = 15600, 7680  # samples at 16 kHz
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.yamnet_savedmodel WEIGHTS FOLDER
 
-WEIGHTS is a file of `counterpoise.classifiers.audioset`. The model is written down once more, in Keras and tf.signal,
+WEIGHTS is a file of `counterpoise.embeddings.audioset`. The model is written down once more, in Keras and tf.signal,
 so that it shares nothing with our network but the numbers. Layers have the names that they have in tensorflow/models,
 research/audioset/yamnet/yamnet.py. Called with a waveform `[samples]` at 16 kHz it gives, for each patch, scores
 `[P, 521]` and embeddings `[P, 1024]`, and the log-mel spectrogram `[frames, 64]`.

@@ -6,6 +6,8 @@ README asks. Its `sample` begins with noise alone, so its DDIM steps (Song, Meng
 are taken here, through the package's `q_sample` and `model_predictions`, from any noise level.
 """
 
+from itertools import pairwise
+
 import torch
 from denoising_diffusion_pytorch import GaussianDiffusion, GaussianDiffusion1D, Unet, Unet1D
 from ema_pytorch import EMA
@@ -68,7 +70,7 @@ def main() -> None:
         t = torch.full([len(clips)], first)
         x = averaged.q_sample(clean, t, noises) if start == "own" else noises
         times = torch.linspace(first, -1, min(asked.sampling_steps, first + 1) + 1).round().int().tolist()
-        for now, after in zip(times[:-1], times[1:]):
+        for now, after in pairwise(times):
             predicted = averaged.model_predictions(
                 x, torch.full([len(x)], now), clip_x_start=True, rederive_pred_noise=True
             )
