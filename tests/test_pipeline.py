@@ -71,6 +71,12 @@ def test_encodec_latents_go_the_same_way(contrast):
     assert soundfile.info(next((contrast / "data/synthetic/sneeze").glob("*.flac"))).samplerate == 24000
 
 
+def test_limiting_a_class_retrains_that_class_alone_where_each_starts_from_scratch(repo):
+    change(repo, {"data": {"min_recordings": 1, "limit": {"sneeze": 1}}})
+    stages = ran(sh("dvc", "repro", "train_diffusion", at=repo))
+    assert {stage for stage in stages if stage.startswith("train_diffusion")} == {"train_diffusion@sneeze"}
+
+
 def test_a_changed_clip_retrains_its_own_class_only(repo):
     path = sorted((repo / "data/raw/bark").glob("*.flac"))[0]
     wave, rate = soundfile.read(path)
