@@ -55,6 +55,7 @@ from stages import (
     CLASS_FILTER,
     CLASSIFIER,
     LATENTS,
+    NOTHING,
     PLAN,
     PRETRAINED,
     RAW,
@@ -69,7 +70,7 @@ MODEL = "cnn"
 BY_FILE, SEEN, RULE = "by_file", "seen", "rule"
 NAMES = {BY_FILE: "(a) by file", SEEN: "(b) seen", RULE: "(c) the rule"}
 PARTITIONS = ("train", "val", "test")
-SOUNDS = "data/sounds"  # data.path of doctored folders, with nothing in it: their tables hold absolute paths
+SOUNDS = "data/sounds"  # data.path of doctored folders, which hold no sounds
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # dvc.yaml says `python`
@@ -173,6 +174,7 @@ class Bench:
             shutil.copytree(place, folder / place, ignore=ignored, dirs_exist_ok=True)
         for place in (RAW, SOUNDS):
             (folder / place).mkdir(parents=True, exist_ok=True)
+            (folder / place / NOTHING).write_text("sounds lie elsewhere; tables hold absolute paths\n")
         shutil.copy("dvc.yaml", folder)
         if not (folder / ".dvc").exists():
             dvc(folder, "init", "--no-scm", "--quiet")
