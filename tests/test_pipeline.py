@@ -230,6 +230,7 @@ def test_folds_run_as_one_queue_and_each_has_its_own_results(repo):
         ["Success", "2", ""],
     ]
     locks = [YAML(typ="safe").load(sh("git", "show", f"{rev}:dvc.lock", at=repo)) for rev in rows.rev]
+    splits = [lock["stages"]["split"]["params"]["params.yaml"]["split"] for lock in locks]
+    assert [split["test_fold"] for split in splits] == [1, 2]
     one, two = (lock["stages"]["train_diffusion@sneeze"] for lock in locks)
-    assert [stage["params"]["params.yaml"]["split"]["test_fold"] for stage in (one, two)] == [1, 2]
     assert one["outs"][0]["md5"] != two["outs"][0]["md5"]
