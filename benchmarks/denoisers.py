@@ -26,7 +26,7 @@ from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, lengthened
 from counterpoise.core import runtime
 from counterpoise.diffusion import edm, networks
-from stages import run
+from stages.base.work import run
 
 SIGMAS = (0.3, 1.0, 2.0, 5.0)
 CLIPS = 75  # of each fold, whose loss is measured

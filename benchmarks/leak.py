@@ -48,23 +48,8 @@ from counterpoise.evaluation import metrics, scores
 from counterpoise.evaluation.bootstrap import Bootstrap, bootstrap
 from counterpoise.splits import split
 from counterpoise.splits.training_tables import Material
-from stages import (
-    ALL,
-    AUGMENTED,
-    BALANCE,
-    CLASS_FILTER,
-    CLASSIFIER,
-    LATENTS,
-    NOTHING,
-    PLAN,
-    PRETRAINED,
-    RAW,
-    SPLIT,
-    SPLITS,
-    SYNTHETIC,
-    is_empty,
-    run,
-)
+from stages.base import paths
+from stages.base.work import NOTHING, is_empty, run
 
 MODEL = "cnn"
 BY_FILE, SEEN, RULE = "by_file", "seen", "rule"
@@ -85,19 +70,19 @@ class Bench:
         if missing := set(arms) - set(p.arms):
             raise CounterpoiseError(f"`arms` lacks {', '.join(sorted(missing))}: add to params.yaml, then `make run`")
         self.p, self.arms, self.labels, self.device = p, arms, list(p.classes), runtime.setup(p.runtime)
-        clips = tables.read(ALL, tables.SPLIT)
+        clips = tables.read(paths.ALL, tables.SPLIT)
         clips["path"] = [str(Path(path).absolute()) for path in clips.path]
         self.clips = clips[clips.partition.isin(PARTITIONS)].reset_index(drop=True)
-        self.plan = tables.read(PLAN, tables.BALANCE)  # of (a), too: it has as many training clips of each class
+        self.plan = tables.read(paths.PLAN, tables.BALANCE)  # of (a), too: it has as many training clips of each class
         self.rare = self.plan.label[self.plan.rare].tolist()
-        self.test = tables.read(SPLITS / "test.csv", tables.EXAMPLES)
-        self.train = {arm: tables.read(SPLITS / f"train_{arm}.csv", tables.EXAMPLES) for arm in arms}
+        self.test = tables.read(paths.SPLITS / "test.csv", tables.EXAMPLES)
+        self.train = {arm: tables.read(paths.SPLITS / f"train_{arm}.csv", tables.EXAMPLES) for arm in arms}
         tables.check_contents(pd.concat([self.test, *self.train.values()]))
 
         # A folder for these parameters and data
         left_out = {"arms": True, "models": True, "evaluation": True, "classifier": {"seeds"}}
-        written = [SPLITS / f"{name}.csv" for name in ("test", "train_none", "train_diffusion")]
-        files = [ALL, *sorted(LATENTS.glob("*.safetensors")), *filter(Path.exists, written)]
+        written = [paths.SPLITS / f"{name}.csv" for name in ("test", "train_none", "train_diffusion")]
+        files = [paths.ALL, *sorted(paths.LATENTS.glob("*.safetensors")), *filter(Path.exists, written)]
         told = [p.model_dump(mode="json", exclude=left_out), str(Path.cwd()), *map(tables.sha256, files)]
         self.work = work.absolute() / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -138,19 +123,19 @@ class Bench:
         if not (folder / "params.yaml").exists():
             self.doctor(folder, clips, clips.assign(original=clips.clip_id))
         reproduce(folder, "balance", "train_class_filter", "augment")
-        return pd.concat([self.varied(folder), lineage(folder, AUGMENTED)])
+        return pd.concat([self.varied(folder), lineage(folder, paths.AUGMENTED)])
 
     def made_seen(self) -> pd.DataFrame:
         """The same for models that learned the test clips, too. What to make of which clips is as in the pipeline."""
         folder = self.work / SEEN
         if not (folder / "params.yaml").exists():
-            for place in (BALANCE, CLASS_FILTER):
+            for place in (paths.BALANCE, paths.CLASS_FILTER):
                 shutil.copytree(place, folder / place, dirs_exist_ok=True)
             test = self.clips[self.clips.partition == "test"]
             others = test.assign(original=test.clip_id, clip_id=test.clip_id + "-seen", partition="train")
             everything = pd.concat([self.clips.assign(original=self.clips.clip_id), others])
             self.doctor(folder, everything[list(tables.SPLIT)], everything)
-        return pd.concat([self.varied(folder), lineage(Path.cwd(), AUGMENTED)])
+        return pd.concat([self.varied(folder), lineage(Path.cwd(), paths.AUGMENTED)])
 
     def varied(self, folder: Path) -> pd.DataFrame:
         """Let the stages train diffusion models and vary training clips: rows of `tables.LINEAGE`, absolute paths."""
@@ -159,7 +144,7 @@ class Bench:
         for label, real in zip(amounts.label, amounts.real):
             self.write_params(folder, self.p.diffusion.budget(real))
             reproduce(folder, f"train_diffusion@{label}", f"generate@{label}")
-            found.append(lineage(folder, SYNTHETIC / label))
+            found.append(lineage(folder, paths.SYNTHETIC / label))
         return pd.concat(found)
 
     def doctor(self, folder: Path, clips: pd.DataFrame, latents: pd.DataFrame) -> None:
@@ -169,23 +154,23 @@ class Bench:
             clips: columns `tables.SPLIT`, as the stages are to believe them.
             latents: the same clips, with the `original` whose latent each has.
         """
-        for place in ("counterpoise", "stages", PRETRAINED.parent):
+        for place in ("counterpoise", "stages", paths.PRETRAINED.parent):
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(place, folder / place, ignore=ignored, dirs_exist_ok=True)
-        for place in (RAW, SOUNDS):
+        for place in (paths.RAW, SOUNDS):
             (folder / place).mkdir(parents=True, exist_ok=True)
             (folder / place / NOTHING).write_text("sounds lie elsewhere; tables hold absolute paths\n")
         shutil.copy("dvc.yaml", folder)
         if not (folder / ".dvc").exists():
             dvc(folder, "init", "--no-scm", "--quiet")
 
-        tables.write(clips, folder / ALL)
-        shelf = Shelf([Packed(LATENTS / f"{label}.safetensors") for label in self.labels])
+        tables.write(clips, folder / paths.ALL)
+        shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in self.labels])
         for label, own in latents.groupby("label"):
-            tables.write(own[list(tables.SPLIT)], folder / SPLIT / f"{label}.csv")
+            tables.write(own[list(tables.SPLIT)], folder / paths.SPLIT / f"{label}.csv")
             own = own.assign(frames=own.original.map(shelf.frames))
             channels = len(shelf[own.original.iloc[0]])
-            writer = Writer(folder / LATENTS / f"{label}.safetensors", own, channels)
+            writer = Writer(folder / paths.LATENTS / f"{label}.safetensors", own, channels)
             for row, original in enumerate(own.original):
                 writer.put(row, shelf[original])
             writer.close()
@@ -240,7 +225,7 @@ class Bench:
     def trained(self, arm: str, seed: int) -> Network | None:
         """The pipeline's classifier, or None where it trained this seed with other parameters, or not at all."""
         name, lock = f"{arm}-{MODEL}", Path("dvc.lock")
-        folder = CLASSIFIER / name / f"seed{seed}"
+        folder = paths.CLASSIFIER / name / f"seed{seed}"
         stages = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))["stages"] if lock.exists() else {}
         stage = stages.get(f"train_classifier@{name}")
         if stage is None or not folder.exists():

@@ -47,7 +47,7 @@ from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import autocast, seed_for
 from counterpoise.diffusion import model, networks, training
 from counterpoise.diffusion.model import Model
-from stages import run
+from stages.base.work import run
 
 WORKERS = Path(__file__).with_suffix("")
 # torchvision (BSD-3) 0.29.1 is the one that belongs to torch 2.14.1. accelerate is Apache 2.0, the others MIT.

@@ -46,7 +46,7 @@ from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.generation import sdedit
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics import kad, signal
-from stages import run
+from stages.base.work import run
 
 RATE = 16000  # Hz, in which sounds are judged
 LEARNED = {  # what a network's weights depend on

@@ -21,10 +21,11 @@ from counterpoise.generation.settings import Generate
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits import split
 from counterpoise.splits.split import Split
-from stages import ALL, CLASS_FILTER, LATENTS, METRICS, PLOTS, SYNTHETIC, is_empty, nothing, prune, run
+from stages.base import paths
+from stages.base.work import is_empty, nothing, prune, run
 
 AT_MOST = 200  # real clips of a class that are measured, and what is made of them: a codec may take a second for each
-PICTURES = PLOTS / "generated"
+PICTURES = paths.PLOTS / "generated"
 
 
 class Params(File):
@@ -41,24 +42,24 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     device = runtime.setup(p.runtime)
-    folders = {label: SYNTHETIC / label for label in p.classes if not is_empty(SYNTHETIC / label)}
+    folders = {label: paths.SYNTHETIC / label for label in p.classes if not is_empty(paths.SYNTHETIC / label)}
     made = {label: tables.read(folder / "lineage.csv", tables.LINEAGE) for label, folder in folders.items()}
     made = {label: lineage for label, lineage in made.items() if len(lineage)}
-    if is_empty(CLASS_FILTER) or not made:
+    if is_empty(paths.CLASS_FILTER) or not made:
         write([tables.table([], measures.TABLE)], {})
         return nothing(PICTURES, "nothing was generated")
     prune(PICTURES, keep=[])
 
     # Real clips, spread over their recordings: those that no model has seen, and those that the models learned from
-    clips = tables.read(ALL, tables.SPLIT)
+    clips = tables.read(paths.ALL, tables.SPLIT)
     parts = clips.groupby(["label", "partition"])
     real = {key: own[split.clip_turns(own, p.split.seed) < AT_MOST] for key, own in parts}
 
     # Measure each class's sets
-    class_filter, embedder = ClassFilter.load(CLASS_FILTER), ClassFilter.embedder(CLASS_FILTER, device)
+    class_filter, embedder = ClassFilter.load(paths.CLASS_FILTER), ClassFilter.embedder(paths.CLASS_FILTER, device)
     codec = codecs.build(p.codec, device)
     listener = Listener(embedder.embed, MelSpectrogram(p.features, p.audio.sample_rate), p.audio)
-    shelf = Shelf([Packed(LATENTS / f"{label}.safetensors") for label in p.classes])
+    shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes])
     assessor = Assessor(listener, shelf, codec, p.codec.batch_size, p.generate.seed)
     held_out = {label: listener.measure(real[label, "test"], f"held-out {label}") for label in p.classes}
     found, views, shown = [], {}, {}
@@ -68,7 +69,7 @@ def main() -> None:
         found.append(measures.measure(label, sets, others, class_filter, p.evaluation))
         copies = measures.near_copies(sets[measures.VARIATIONS], label, class_filter)
         views[label] = measures.view(found[-1]) | {"near_copies": copies}
-        if (candidates := SYNTHETIC / label / "candidates.csv").exists():
+        if (candidates := paths.SYNTHETIC / label / "candidates.csv").exists():
             views[label]["rejected"] = measures.rejections(tables.read(candidates, tables.CANDIDATES))
         shown[p.classes[label].name] = assessor.example(lineage, clips)
 
@@ -80,9 +81,9 @@ def main() -> None:
 
 
 def write(found: list[pd.DataFrame], view: dict) -> None:
-    METRICS.mkdir(exist_ok=True)
-    (METRICS / "generated.json").write_text(json.dumps(view, indent=1, allow_nan=False) + "\n")
-    tables.write(pd.concat(found), PLOTS / "generated.csv")
+    paths.METRICS.mkdir(exist_ok=True)
+    (paths.METRICS / "generated.json").write_text(json.dumps(view, indent=1, allow_nan=False) + "\n")
+    tables.write(pd.concat(found), paths.PLOTS / "generated.csv")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from counterpoise.core import runtime, tables
 from counterpoise.core.audio import Audio
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
-from stages import ALL, AUGMENTED, CHEAP, LATENTS, nothing, prune, run, working
+from stages.base import paths
+from stages.base.work import nothing, prune, run, working
 
 
 class Params(File):
@@ -22,26 +23,26 @@ class Params(File):
 
 def main() -> None:
     p = Params.read()
-    lineage, clips = tables.read(CHEAP, tables.LINEAGE), tables.read(ALL, tables.SPLIT)
+    lineage, clips = tables.read(paths.CHEAP, tables.LINEAGE), tables.read(paths.ALL, tables.SPLIT)
     if lineage.empty:
-        return nothing(AUGMENTED, "no arm needs classical variations or round trips")
-    prune(AUGMENTED, keep=[])
+        return nothing(paths.AUGMENTED, "no arm needs classical variations or round trips")
+    prune(paths.AUGMENTED, keep=[])
     print("to make:", lineage.start.value_counts().to_dict())
 
     # Make it; what an interrupted run has finished is not made again
     device = runtime.setup(p.runtime)
     roots = clips[clips.clip_id.isin(lineage.root_clip_id)]
-    with working(AUGMENTED) as partial:
-        unfinished = lineage.assign(path=[path.replace(str(AUGMENTED), str(partial), 1) for path in lineage.path])
+    with working(paths.AUGMENTED) as partial:
+        unfinished = lineage.assign(path=[path.replace(str(paths.AUGMENTED), str(partial), 1) for path in lineage.path])
         write_classic(unfinished[unfinished.start == "classic"], roots, p.audio)
         trips = unfinished[unfinished.start == "roundtrip"]
         if not trips.empty:
-            shelf = Shelf([Packed(LATENTS / f"{label}.safetensors") for label in p.classes])
+            shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes])
             write_round_trips(trips, roots, shelf, codecs.build(p.codec, device), p.codec.batch_size)
-        AUGMENTED.mkdir(parents=True, exist_ok=True)
+        paths.AUGMENTED.mkdir(parents=True, exist_ok=True)
         for start in lineage.start.unique():
-            shutil.move(partial / start, AUGMENTED)
-    tables.write(lineage, AUGMENTED / "lineage.csv")
+            shutil.move(partial / start, paths.AUGMENTED)
+    tables.write(lineage, paths.AUGMENTED / "lineage.csv")
 
 
 if __name__ == "__main__":

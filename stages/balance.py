@@ -10,7 +10,8 @@ from counterpoise.generation.settings import Generate
 from counterpoise.splits import balance
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.training_tables import Material
-from stages import ALL, AUGMENTED, BALANCE, CHEAP, DIFFUSION, PLAN, SYNTHETIC, prune, run
+from stages.base import paths
+from stages.base.work import prune, run
 
 
 class Params(File):
@@ -24,25 +25,27 @@ class Params(File):
 
 def main() -> None:
     p = Params.read()
-    prune(BALANCE, keep=[])
-    clips = tables.read(ALL, tables.SPLIT)
+    prune(paths.BALANCE, keep=[])
+    clips = tables.read(paths.ALL, tables.SPLIT)
     training = clips[clips.partition == "train"].drop(columns="partition")
 
     # How many
     counts = training.label.value_counts().reindex(list(p.classes), fill_value=0)
     plan = balance.plan(counts.to_dict(), p.aug, p.data.scarce.classes)
-    tables.write(plan, PLAN)
+    tables.write(plan, paths.PLAN)
     print(*balance.summary(plan), sep="\n")
 
     # Variations by diffusion, of which clips
     for label, amount in zip(plan.label, plan.synthetic, strict=True):
-        planned = sdedit.plan(training, label, int(amount), p.generate, SYNTHETIC / label, DIFFUSION / label)
-        tables.write(planned, BALANCE / f"{label}.csv", exact=True)
+        planned = sdedit.plan(
+            training, label, int(amount), p.generate, paths.SYNTHETIC / label, paths.DIFFUSION / label
+        )
+        tables.write(planned, paths.BALANCE / f"{label}.csv", exact=True)
 
     # What the cheap arms need
     material = Material(training, plan, p.aug.real_through_codec, p.generate.seed)
-    cheap = material.lineage([arm.load(name) for name in p.arms], AUGMENTED, p.codec.name)
-    tables.write(cheap, CHEAP)
+    cheap = material.lineage([arm.load(name) for name in p.arms], paths.AUGMENTED, p.codec.name)
+    tables.write(cheap, paths.CHEAP)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """check: params.yaml makes sense as a whole, before any stage runs; what it no longer names is deleted."""
 
 from counterpoise.cli.params import Params
-from stages import CHECKED, CLASSIFIER, DIFFUSION, PLOTS, SYNTHETIC, prune, run
+from stages.base import paths
+from stages.base.work import prune, run
 
 
 def main() -> None:
@@ -10,15 +11,15 @@ def main() -> None:
     # DVC leaves the outputs of a class, an arm or a classifier behind that is gone from params.yaml
     trained = [f"{arm}-{model}" for arm in p.arms for model in p.models]
     for folder, keep in (
-        (SYNTHETIC, list(p.classes)),
-        (DIFFUSION, list(p.classes)),
-        (PLOTS / "diffusion", list(p.classes)),
-        (CLASSIFIER, trained),
-        (PLOTS / "training", trained),
+        (paths.SYNTHETIC, list(p.classes)),
+        (paths.DIFFUSION, list(p.classes)),
+        (paths.PLOTS / "diffusion", list(p.classes)),
+        (paths.CLASSIFIER, trained),
+        (paths.PLOTS / "training", trained),
     ):
         prune(folder, keep)
-    CHECKED.parent.mkdir(exist_ok=True)
-    CHECKED.write_text("params.yaml holds values that every stage can use\n")
+    paths.CHECKED.parent.mkdir(exist_ok=True)
+    paths.CHECKED.write_text("params.yaml holds values that every stage can use\n")
 
 
 if __name__ == "__main__":

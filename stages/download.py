@@ -4,7 +4,8 @@ from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.collect import collect
 from counterpoise.datasets.settings import Data
-from stages import CLIPS, DUPLICATES, MENDED, RAW, REJECTED, run
+from stages.base import paths
+from stages.base.work import run
 
 
 class Params(File):
@@ -14,19 +15,18 @@ class Params(File):
 
 def main() -> None:
     p = Params.read()
-    RAW.mkdir(parents=True, exist_ok=True)
-    found = collect(p.data, {slug: info.name for slug, info in p.classes.items()}, RAW)
+    paths.RAW.mkdir(parents=True, exist_ok=True)
+    found = collect(p.data, {slug: info.name for slug, info in p.classes.items()}, paths.RAW)
     tables.check_clips(found.clips)
 
-    tables.write(found.clips, CLIPS)
-    tables.write(found.rejected, REJECTED)
-    tables.write(found.mended, MENDED)
-    tables.write(found.duplicates, DUPLICATES)
+    tables.write(found.clips, paths.CLIPS)
+    tables.write(found.rejected, paths.REJECTED)
+    tables.write(found.mended, paths.MENDED)
+    tables.write(found.duplicates, paths.DUPLICATES)
     print(f"{len(found.clips)} clips of {found.clips.source_id.nunique()} recordings")
-    print(
-        f"{len(found.rejected)} rejected ({REJECTED}), {len(found.mended)} notes on mended or doubtful files ({MENDED})"
-    )
-    print(f"{len(found.duplicates)} pairs of the same sound ({DUPLICATES})")
+    print(f"{len(found.rejected)} rejected ({paths.REJECTED})")
+    print(f"{len(found.mended)} notes on mended or doubtful files ({paths.MENDED})")
+    print(f"{len(found.duplicates)} pairs of the same sound ({paths.DUPLICATES})")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
-from stages import CLIPS, LATENTS, METRICS, run, working
+from stages.base import paths
+from stages.base.work import run, working
 
 
 class Params(File):
@@ -22,19 +23,19 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     codec = codecs.build(p.codec, runtime.setup(p.runtime))
-    clips = tables.read(CLIPS, tables.CLIPS)
+    clips = tables.read(paths.CLIPS, tables.CLIPS)
     report = {}
-    with working(LATENTS) as folder:
+    with working(paths.LATENTS) as folder:
         for label in p.classes:
             rows, encoded = clips[clips.label == label], folder / f"{label}.safetensors"
             if not encoded.exists():
                 encode(codec, rows, encoded, p.codec.batch_size)
             report[label] = round_trip(codec, rows.head(p.codec.check_clips))
-        LATENTS.mkdir(parents=True, exist_ok=True)
+        paths.LATENTS.mkdir(parents=True, exist_ok=True)
         for label in p.classes:
-            shutil.move(folder / f"{label}.safetensors", LATENTS)
-    METRICS.mkdir(exist_ok=True)
-    (METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
+            shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
+    paths.METRICS.mkdir(exist_ok=True)
+    (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from counterpoise.filtering import class_filter, herding
 from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.generation import sdedit
 from counterpoise.generation.settings import Generate
-from stages import BALANCE, CLASS_FILTER, DIFFUSION, LATENTS, SYNTHETIC, prune, run, working
+from stages.base import paths
+from stages.base.work import prune, run, working
 
 
 class Params(File):
@@ -30,21 +31,21 @@ class Params(File):
 
 def main(label: str) -> None:
     p = Params.read()
-    device, out = runtime.setup(p.runtime), SYNTHETIC / label
-    planned = tables.read(BALANCE / f"{label}.csv", tables.PLANNED)
+    device, out = runtime.setup(p.runtime), paths.SYNTHETIC / label
+    planned = tables.read(paths.BALANCE / f"{label}.csv", tables.PLANNED)
     lineage = planned[list(tables.LINEAGE)]
     prune(out, keep=[])
     if lineage.empty:
         return tables.write(lineage, out / "lineage.csv")
 
     # Sample and decode; what an interrupted run has finished is not made again
-    shelf = Shelf([Packed(LATENTS / f"{name}.safetensors") for name in p.classes])
+    shelf = Shelf([Packed(paths.LATENTS / f"{name}.safetensors") for name in p.classes])
     codec = codecs.build(p.codec, device)
     with working(out) as partial:
         made = {clip_id: partial / f"{clip_id}.flac" for clip_id in lineage.clip_id}
         roots = dict(zip(lineage.clip_id, lineage.root_clip_id, strict=True))
         for clip_id, wave in sdedit.make(
-            Model.load(DIFFUSION / label, device),
+            Model.load(paths.DIFFUSION / label, device),
             lineage,
             shelf,
             codec,
@@ -60,7 +61,7 @@ def main(label: str) -> None:
         keep, verdicts = np.ones(len(lineage), bool), None
         if p.generate.keep == "best":
             wanted = planned.root_clip_id[~planned.spare].value_counts().to_dict()
-            learned, embedder = ClassFilter.load(CLASS_FILTER), ClassFilter.embedder(CLASS_FILTER, device)
+            learned, embedder = ClassFilter.load(paths.CLASS_FILTER), ClassFilter.embedder(paths.CLASS_FILTER, device)
             sounds = (audio.read(file, p.audio.sample_rate, p.audio.channels) for file in made.values())
             verdicts, embeddings = class_filter.examine_all(
                 learned, label, sounds, lambda wave: embedder.embed(wave, p.audio.sample_rate)

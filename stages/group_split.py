@@ -13,22 +13,8 @@ from counterpoise.generation.settings import Generate
 from counterpoise.splits import audit, balance, split
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.training_tables import Material
-from stages import (
-    ALL,
-    AUGMENTED,
-    CLASS_FILTER,
-    DIFFUSION,
-    DUPLICATES,
-    MENDED,
-    METRICS,
-    PLAN,
-    PLOTS,
-    REJECTED,
-    SPLITS,
-    SYNTHETIC,
-    is_empty,
-    run,
-)
+from stages.base import paths
+from stages.base.work import is_empty, run
 
 
 class Params(File):
@@ -42,17 +28,17 @@ def main() -> None:
     p = Params.read()
 
     # Real clips, clips that were made, and what the models learned from; a folder may say that it holds nothing
-    clips = tables.read(ALL, tables.SPLIT)
-    made = [lineage_of(folder) for folder in (*(SYNTHETIC / label for label in p.classes), AUGMENTED)]
+    clips = tables.read(paths.ALL, tables.SPLIT)
+    made = [lineage_of(folder) for folder in (*(paths.SYNTHETIC / label for label in p.classes), paths.AUGMENTED)]
     lineage = pd.concat(made, ignore_index=True)
-    learned = {label: seen.read(DIFFUSION / label)["clip_ids"] for label in p.classes}
-    filtered = [] if is_empty(CLASS_FILTER) else seen.read(CLASS_FILTER)["clip_ids"]
+    learned = {label: seen.read(paths.DIFFUSION / label)["clip_ids"] for label in p.classes}
+    filtered = [] if is_empty(paths.CLASS_FILTER) else seen.read(paths.CLASS_FILTER)["clip_ids"]
 
     # Tables
     hashes: dict[str, str] = {path: tables.sha256(path) for path in [*clips.path, *lineage.path]}
     part = {name: clips[clips.partition == name] for name in ("train", "val", "test")}
     held_out = {name: split.examples(part[name], None, hashes.__getitem__) for name in ("val", "test")}
-    plan = tables.read(PLAN, tables.BALANCE)
+    plan = tables.read(paths.PLAN, tables.BALANCE)
     material = Material(part["train"], plan, p.aug.real_through_codec, p.generate.seed)
     train = {name: material.table(arm.load(name), lineage, hashes.__getitem__) for name in p.arms}
 
@@ -61,23 +47,23 @@ def main() -> None:
     audit.audit_tables(train, **held_out)
 
     # Outputs
-    SPLITS.mkdir(parents=True, exist_ok=True)
+    paths.SPLITS.mkdir(parents=True, exist_ok=True)
     for name, table in {**held_out, **{f"train_{name}": table for name, table in train.items()}}.items():
-        tables.write(table, SPLITS / f"{name}.csv")
-    (SPLITS / "audit.json").write_text(json.dumps(proof, indent=2) + "\n")
+        tables.write(table, paths.SPLITS / f"{name}.csv")
+    (paths.SPLITS / "audit.json").write_text(json.dumps(proof, indent=2) + "\n")
     described = summary.describe(
         clips,
         clips.partition,
-        tables.read(REJECTED, tables.REJECTED),
-        tables.read(MENDED, tables.MENDED),
-        duplicates.Duplicates(tables.read(DUPLICATES, tables.DUPLICATES)),
+        tables.read(paths.REJECTED, tables.REJECTED),
+        tables.read(paths.MENDED, tables.MENDED),
+        duplicates.Duplicates(tables.read(paths.DUPLICATES, tables.DUPLICATES)),
     )
     adding = any(arm.load(name).fills for name in p.arms)
     described["warnings"] += balance.warnings(plan, p.aug.warn_above) if adding else []
-    METRICS.mkdir(exist_ok=True)
-    (METRICS / "data.json").write_text(json.dumps(described, indent=1) + "\n")
+    paths.METRICS.mkdir(exist_ok=True)
+    (paths.METRICS / "data.json").write_text(json.dumps(described, indent=1) + "\n")
     names = {slug: info.name for slug, info in p.classes.items()}
-    plots.collection(described, names, PLOTS / "collection.png")
+    plots.collection(described, names, paths.PLOTS / "collection.png")
     print(*described["warnings"], sep="\n")
     print(f"no leak: {json.dumps(proof['real'])}, {len(lineage)} added clips beside their roots")
 

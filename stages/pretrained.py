@@ -5,7 +5,8 @@ from counterpoise.core.settings import File
 from counterpoise.embeddings import audioset
 from counterpoise.embeddings.settings import Yamnet
 from counterpoise.filtering.settings import ClassFilterSettings
-from stages import PRETRAINED, nothing, prune, run
+from stages.base import paths
+from stages.base.work import nothing, prune, run
 
 
 class Params(File):
@@ -18,10 +19,10 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     if p.class_filter.embedding == "own" and (p.classifier.init == "scratch" or "yamnet" not in p.models):
-        return nothing(PRETRAINED.parent, "no parameter asks for AudioSet's weights")
-    prune(PRETRAINED.parent, keep=[])
+        return nothing(paths.PRETRAINED.parent, "no parameter asks for AudioSet's weights")
+    prune(paths.PRETRAINED.parent, keep=[])
     print(f"converting {p.yamnet.source}", flush=True)
-    audioset.convert(p.yamnet.source, PRETRAINED)
+    audioset.convert(p.yamnet.source, paths.PRETRAINED)
 
 
 if __name__ == "__main__":

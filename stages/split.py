@@ -5,7 +5,8 @@ from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
 from counterpoise.splits import split
 from counterpoise.splits.split import Split
-from stages import ALL, CLIPS, SPLIT, prune, run
+from stages.base import paths
+from stages.base.work import prune, run
 
 
 class Params(File):
@@ -16,15 +17,15 @@ class Params(File):
 
 def main() -> None:
     p = Params.read()
-    prune(SPLIT, keep=[])
-    clips = tables.read(CLIPS, tables.CLIPS)
+    prune(paths.SPLIT, keep=[])
+    clips = tables.read(paths.CLIPS, tables.CLIPS)
     split.check_folds(clips, p.split)
     clips["partition"] = split.partition(clips, p.split, p.data)
     split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
 
-    tables.write(clips, ALL)
+    tables.write(clips, paths.ALL)
     for label in p.classes:
-        tables.write(clips[clips.label == label], SPLIT / f"{label}.csv")
+        tables.write(clips[clips.label == label], paths.SPLIT / f"{label}.csv")
     for name, own in clips.groupby("partition"):
         print(f"{name}: {len(own)} clips of {own.source_id.nunique()} recordings")
 

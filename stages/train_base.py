@@ -1,7 +1,5 @@
 """train_base: one class-conditioned denoiser of all training clips, where classes start from it or share it."""
 
-from dvclive import Live
-
 from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Normaliser, Packed
@@ -12,7 +10,8 @@ from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import model, networks, training
 from counterpoise.diffusion.settings import Diffusion
-from stages import ALL, BASE, LATENTS, LIVE, nothing, prune, run, working
+from stages.base import paths
+from stages.base.work import curves, nothing, prune, run, working
 
 
 class Params(File):
@@ -26,31 +25,35 @@ def main() -> None:
     p = Params.read()
     d = p.diffusion
     if d.mode == "per_class" and d.init == "scratch":
-        return nothing(BASE, "every class learns from scratch: no base is needed")
-    prune(BASE, keep=[])
+        return nothing(paths.BASE, "every class learns from scratch: no base is needed")
+    prune(paths.BASE, keep=[])
     device = runtime.setup(p.runtime)
 
     # Every class's training clips
-    clips = tables.read(ALL, tables.SPLIT)
+    clips = tables.read(paths.ALL, tables.SPLIT)
     training_ids = set(clips.clip_id[clips.partition == "train"])
-    packed = [Packed(LATENTS / f"{label}.safetensors") for label in p.classes]
+    packed = [Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes]
     parts = [(one, one.rows(training_ids)) for one in packed]
 
     # Train
-    live = Live(str(BASE / "curve"), **LIVE)
-
-    def report(step: int, loss: float) -> None:
-        live.step = step
-        live.log_metric("loss", round(loss, 4))
-        live.make_summary()
-
-    with working(BASE) as folder, live:
+    with working(paths.BASE) as folder, curves(paths.BASE / "curve") as report:
         pool = latents.pool(parts, d.augmented, d.seed, p.codec, device, folder)
         normaliser = Normaliser.fit(pool)
         network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(p.classes))
         state = Checkpoint(folder / "state.pt")
-        trained = training.train(network, pool, normaliser, d.base_steps, d, p.runtime, device, state, report, "base")
-        model.save_base(BASE, network, trained.early, normaliser, list(p.classes), pool.clip_ids)
+        trained = training.train(
+            network,
+            pool,
+            normaliser,
+            d.base_steps,
+            d,
+            p.runtime,
+            device,
+            state,
+            lambda step, loss: report(step, loss=loss),
+            "base",
+        )
+        model.save_base(paths.BASE, network, trained.early, normaliser, list(p.classes), pool.clip_ids)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.splits import split
-from stages import ALL, CLASS_FILTER, PRETRAINED, nothing, prune, run, working
+from stages.base import paths
+from stages.base.work import nothing, prune, run, working
 
 
 class Params(File):
@@ -33,17 +34,17 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     if all(arm.is_cheap(name) for name in p.arms) and p.generate.keep == "all":
-        return nothing(CLASS_FILTER, "no arm has generated sounds: nothing needs to recognise them")
-    prune(CLASS_FILTER, keep=[])
+        return nothing(paths.CLASS_FILTER, "no arm has generated sounds: nothing needs to recognise them")
+    prune(paths.CLASS_FILTER, keep=[])
     device, labels = runtime.setup(p.runtime), list(p.classes)
-    clips = tables.read(ALL, tables.SPLIT)
+    clips = tables.read(paths.ALL, tables.SPLIT)
     examples = split.examples(clips[clips.partition == "train"].drop(columns="partition"), None, tables.sha256)
 
-    with working(CLASS_FILTER) as folder:
+    with working(paths.CLASS_FILTER) as folder:
         # What an embedding is
         if p.class_filter.embedding == "own":
             own_network.train(
-                CLASS_FILTER,
+                paths.CLASS_FILTER,
                 examples,
                 labels,
                 p.audio,
@@ -55,15 +56,15 @@ def main() -> None:
                 folder,
             )
         else:
-            ClassFilter.save_embedder(CLASS_FILTER, PRETRAINED)
-        embedder = ClassFilter.embedder(CLASS_FILTER, device)
+            ClassFilter.save_embedder(paths.CLASS_FILTER, paths.PRETRAINED)
+        embedder = ClassFilter.embedder(paths.CLASS_FILTER, device)
 
         # Which class is which
         embedded = []
         for path in tqdm(examples.path, desc="class filter", unit="clip"):
             wave = torch.from_numpy(audio.read(path, p.audio.sample_rate, p.audio.channels))
             embedded.append(embedder.embed(wave[None], p.audio.sample_rate)[0].numpy())
-        ClassFilter.fit(np.stack(embedded), examples, labels, embedder.name).save(CLASS_FILTER)
+        ClassFilter.fit(np.stack(embedded), examples, labels, embedder.name).save(paths.CLASS_FILTER)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """train_classifier: one arm, one model, every seed."""
 
-import functools
-
 import pandas as pd
-from dvclive import Live
 
 from counterpoise.arms import arm as arms
 from counterpoise.classifiers import networks, training
@@ -15,7 +12,8 @@ from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.embeddings.settings import Features
-from stages import CLASSIFIER, LIVE, PLOTS, PRETRAINED, SPLITS, cache, run, working
+from stages.base import paths
+from stages.base.work import cache, curves, run, working
 
 
 class Params(File):
@@ -30,17 +28,20 @@ def main(arm: str, model: str) -> None:
     p = Params.read()
     device, c = runtime.setup(p.runtime), p.classifier
     name, labels, how = f"{arm}-{model}", list(p.classes), arms.load(arm)
-    examples, validation = (tables.read(SPLITS / f"{part}.csv", tables.EXAMPLES) for part in (f"train_{arm}", "val"))
+    examples, validation = (
+        tables.read(paths.SPLITS / f"{part}.csv", tables.EXAMPLES) for part in (f"train_{arm}", "val")
+    )
     tables.check_contents(pd.concat([examples, validation]))
     weights = training.class_weights(examples.label.tolist(), labels) if how.weighted else None
     mixup = c.mixup_alpha if how.mixup else None
+    embeddings = cache("embeddings")
     pretrained = {"pretrained": c.init == "audioset", "frozen": c.body == "frozen"}
 
-    with working(CLASSIFIER / name) as folder:
+    with working(paths.CLASSIFIER / name) as folder:
         for seed in c.seeds:
-            body = PRETRAINED if pretrained["pretrained"] else None
+            body = paths.PRETRAINED if pretrained["pretrained"] else None
             network = networks.build(model, len(labels), p.audio, p.features, seed, body, **pretrained)
-            with Live(str(PLOTS / "training" / name / f"seed{seed}"), **LIVE) as live:
+            with curves(paths.PLOTS / "training" / name / f"seed{seed}") as report:
                 training.train(
                     network,
                     examples,
@@ -52,20 +53,14 @@ def main(arm: str, model: str) -> None:
                     seed,
                     weights,
                     Checkpoint(folder / f"seed{seed}.pt"),
-                    functools.partial(report, live),
+                    lambda step, measured: report(step, **measured),
                     validation,
-                    cache("embeddings"),
+                    embeddings,
                     mixup,
                     how.loss,
                 )
             card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
-            io.save(CLASSIFIER / name / f"seed{seed}", network, card)
-
-
-def report(live: Live, step: int, measured: dict[str, float]) -> None:
-    live.step = step
-    for metric, value in measured.items():
-        live.log_metric(metric, round(value, 4))
+            io.save(paths.CLASSIFIER / name / f"seed{seed}", network, card)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """train_diffusion: learn one class's sounds from its training recordings, alone or on top of the shared base."""
 
-from dvclive import Live
-
 from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed
@@ -16,7 +14,8 @@ from counterpoise.diffusion.settings import Diffusion
 from counterpoise.embeddings.settings import Features
 from counterpoise.generation import early_stopping
 from counterpoise.generation.settings import Generate
-from stages import BASE, DIFFUSION, LATENTS, LIVE, PLOTS, PRETRAINED, SPLIT, run, working
+from stages.base import paths
+from stages.base.work import curves, run, working
 
 
 class Params(File):
@@ -30,31 +29,24 @@ class Params(File):
 def main(label: str) -> None:
     p = Params.read()
     device = runtime.setup(p.runtime)
-    out, d = DIFFUSION / label, p.diffusion
+    out, d = paths.DIFFUSION / label, p.diffusion
 
     # The class's clips, and how long to learn from them
-    packed = Packed(LATENTS / f"{label}.safetensors")
-    clips = tables.read(SPLIT / f"{label}.csv", tables.SPLIT).set_index("clip_id")
+    packed = Packed(paths.LATENTS / f"{label}.safetensors")
+    clips = tables.read(paths.SPLIT / f"{label}.csv", tables.SPLIT).set_index("clip_id")
     partition = clips.partition.reindex(packed.clips.clip_id).reset_index(drop=True)
     rows = packed.rows(clips.index[clips.partition == "train"])
     steps = d.budget(len(rows)) if d.mode == "per_class" else 0
     alone = d.mode == "per_class" and d.init == "scratch"
 
     # Train, and validate on the way
-    live = Live(str(PLOTS / "diffusion" / label), **LIVE)
-
-    def report(step: int, **measured: float) -> None:
-        live.step = step
-        for metric, value in measured.items():
-            live.log_metric(metric, round(value, 4))
-        live.make_summary()
-
-    with working(out) as folder, live:
-        pool = latents.pool([(packed, rows)], d.augmented, d.seed, p.codec, device, folder)
+    with working(out) as folder, curves(paths.PLOTS / "diffusion" / label) as report:
+        copies = d.augmented if steps else 0
+        pool = latents.pool([(packed, rows)], copies, d.seed, p.codec, device, folder)
         if alone:
             denoiser, clip_ids = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
         else:
-            denoiser, clip_ids = Model.of_base(BASE, label, tuned=steps > 0), seen.read(BASE)["clip_ids"]
+            denoiser, clip_ids = Model.of_base(paths.BASE, label, tuned=steps > 0), seen.read(paths.BASE)["clip_ids"]
         if steps:
             clip_ids = [*clip_ids, *pool.clip_ids]
             validation = early_stopping.begin(
@@ -62,7 +54,7 @@ def main(label: str) -> None:
                 label,
                 packed,
                 partition,
-                PRETRAINED,
+                paths.PRETRAINED,
                 p.features,
                 p.codec,
                 d,

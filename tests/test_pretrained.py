@@ -7,9 +7,9 @@ import pytest
 import random_yamnet
 from ruamel.yaml import YAML
 
-import stages
 from counterpoise.embeddings.yamnet import AudioSetError, load_audioset
 from stages import pretrained
+from stages.base import paths
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,7 +44,7 @@ def test_without_need_the_folder_says_so_and_no_source_is_looked_for(workspace):
 def test_weights_are_converted_where_a_parameter_asks_for_them(workspace, tmp_path, needs):
     source = random_yamnet.write(tmp_path / "converted.safetensors")
     assert workspace(yamnet={"source": str(source)}, **needs) == ["yamnet.safetensors"]
-    load_audioset(stages.PRETRAINED)
+    load_audioset(paths.PRETRAINED)
     # Nothing stale is left
     assert workspace(class_filter={"embedding": "own"}, classifier={"init": "scratch"}) == ["nothing.txt"]
 

@@ -10,15 +10,14 @@ import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from counterpoise.core import CounterpoiseError
 
 if TYPE_CHECKING:  # an arm is read where nothing is trained, too
+    import numpy as np
     import pandas as pd
     from torch import Tensor
-
-    from counterpoise.splits.training_tables import Material
 
 Kind = Literal["classic", "roundtrip", "diffusion"]  # of made clips
 DECODED = ("roundtrip", "diffusion")  # kinds that a codec decoded
@@ -28,6 +27,18 @@ BASELINE = "none"  # the arm that all others are compared with
 
 class ArmError(CounterpoiseError):
     """An arm that does not exist, or one whose clips were not made; the message says which, and what to run."""
+
+
+class Material(Protocol):
+    """What an arm draws from: :class:`counterpoise.splits.training_tables.Material`."""
+
+    training: "pd.DataFrame"  # the catalogue's rows of all training clips
+
+    def share_out(self, clip_ids: "Iterable[str]", amount: int) -> dict[str, int]:
+        """How often each of these clips is taken, every one once before any twice."""
+
+    def turns(self, clips: "pd.DataFrame") -> "np.ndarray":
+        """The place of each clip when recordings give one clip a round: int `[clips]`."""
 
 
 @dataclass(frozen=True)

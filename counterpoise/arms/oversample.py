@@ -1,17 +1,12 @@
 """Clips of rare classes are repeated until every class has as many as the largest."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
-from counterpoise.arms.arm import Arm
-
-if TYPE_CHECKING:
-    from counterpoise.splits.training_tables import Material
+from counterpoise.arms.arm import Arm, Material
 
 
-def repeated(material: "Material") -> pd.DataFrame:
+def repeated(material: Material) -> pd.DataFrame:
     """Every class's clips over again, none two times more often than another of its class."""
     clips = material.training
     most, times = clips.label.value_counts().max(), {}

@@ -1,16 +1,11 @@
 """Every class is cut to as many clips as the smallest has."""
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from counterpoise.arms.arm import Arm
-
-if TYPE_CHECKING:
-    from counterpoise.splits.training_tables import Material
+from counterpoise.arms.arm import Arm, Material
 
 
-def cut(material: "Material") -> pd.DataFrame:
+def cut(material: Material) -> pd.DataFrame:
     """As many clips of every class as the smallest has, from as many recordings as there are."""
     clips = material.training
     least = clips.label.value_counts().min()

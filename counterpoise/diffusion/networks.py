@@ -186,7 +186,7 @@ def load(folder: Path) -> Denoiser:
         raise NetworkError(f"{folder} is missing: run `dvc repro train_diffusion`, or `dvc pull` if a remote holds it")
     kind = UNet2DModel.load_config(folder)["_class_name"]
     if kind == "UNet2DModel":
-        return MelUNet(UNet2DModel.from_pretrained(folder)).eval()
+        return MelUNet(UNet2DModel.from_pretrained(folder, low_cpu_mem_usage=False)).eval()
     if kind == "LatentUNet1D":
         return LatentUNet1D.from_pretrained(folder, low_cpu_mem_usage=False).eval()
     raise NetworkError(f"{folder} holds a {kind}, not UNet2DModel or LatentUNet1D: run `dvc repro train_diffusion`")

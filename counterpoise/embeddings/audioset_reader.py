@@ -1,6 +1,6 @@
 """Reads the published YAMNet with TensorFlow: the only module that imports it, run in a process of its own.
 
-    python -m counterpoise.classifiers.audioset_reader SOURCE OUT
+    python -m counterpoise.embeddings.audioset_reader SOURCE OUT
 
 OUT is for :func:`counterpoise.embeddings.audioset.convert`, which starts this process: the weights under our names,
 what the source itself makes of :func:`probe`, and where it all came from. The exit status is 0, or 2 after a message on

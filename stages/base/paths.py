@@ -1,0 +1,27 @@
+"""Where everything lies in the repository."""
+
+from pathlib import Path
+
+CHECKED = Path("data/checked.txt")
+RAW = Path("data/raw")
+CLIPS = Path("data/clips.csv")
+REJECTED = Path("data/rejected.csv")
+MENDED = Path("data/mended.csv")
+DUPLICATES = Path("data/duplicates.csv")
+SPLIT = Path("data/split")
+ALL = SPLIT / "all.csv"
+BALANCE = Path("data/balance")
+PLAN = BALANCE / "plan.csv"
+CHEAP = BALANCE / "cheap.csv"
+LATENTS = Path("data/latents")
+SYNTHETIC = Path("data/synthetic")
+AUGMENTED = Path("data/augmented")
+SPLITS = Path("data/splits")
+PREDICTIONS = Path("data/predictions.csv")
+CLASS_FILTER = Path("models/class_filter")
+BASE = Path("models/base")
+DIFFUSION = Path("models/diffusion")
+CLASSIFIER = Path("models/classifier")
+PRETRAINED = Path("models/pretrained/yamnet.safetensors")
+METRICS = Path("metrics")
+PLOTS = Path("plots")
