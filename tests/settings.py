@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 
+from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core.settings import Section
 
 S = TypeVar("S", bound=Section)
@@ -34,6 +35,12 @@ def settings_of(section: type[S], **changes: Any) -> S:
     for key in SECTIONS[section.__name__].split("."):
         values = values[key]
     return section.model_validate(_changed(values, changes))
+
+
+def small_mel_codec() -> CodecSettings:
+    """The mel codec at 8 kHz with few bands and few steps, where it does not matter how a sound comes back."""
+    small = {"bands": 24, "f_max": 4000, "n_fft": 256, "window": 256, "hop": 64, "sample_rate": 8000}
+    return settings_of(CodecSettings, name="mel", mel=small | {"nnls_steps": 3, "griffin_lim_steps": 4})
 
 
 def _changed(values: dict, changes: dict) -> dict:

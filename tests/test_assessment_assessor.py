@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from settings import settings_of
+from settings import settings_of, small_mel_codec
 
 from counterpoise import codecs
 from counterpoise.assessment.assessor import Assessor, derived
@@ -18,7 +18,6 @@ from counterpoise.augment import effects
 from counterpoise.augment.clips import write_round_trips
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf
-from counterpoise.codecs.settings import CodecSettings, MelSettings
 from counterpoise.core import audio, tables
 from counterpoise.core.audio import Audio
 from counterpoise.core.runtime import seed_for
@@ -26,21 +25,7 @@ from counterpoise.embeddings.settings import Features
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 
 FORM = settings_of(Audio, sample_rate=8000, channels=1, seconds=0.5)
-CODEC = settings_of(
-    CodecSettings,
-    name="mel",
-    mel=settings_of(
-        MelSettings,
-        bands=24,
-        f_max=4000,
-        n_fft=256,
-        window=256,
-        hop=64,
-        sample_rate=8000,
-        nnls_steps=3,
-        griffin_lim_steps=4,
-    ),
-)
+CODEC = small_mel_codec()
 SEED = 3
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import soundfile
 import torch
-from settings import settings_of
+from settings import settings_of, small_mel_codec
 
 from counterpoise import codecs
 from counterpoise.arms.arm import load
@@ -16,7 +16,6 @@ from counterpoise.augment import effects
 from counterpoise.augment.clips import write_classic, write_round_trips
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf, reflect
-from counterpoise.codecs.settings import CodecSettings, MelSettings
 from counterpoise.core import audio, tables
 from counterpoise.core.audio import Audio as Form
 from counterpoise.splits import balance
@@ -24,21 +23,7 @@ from counterpoise.splits.balance import Aug
 from counterpoise.splits.training_tables import Material
 
 FORM = Form(sample_rate=8000, channels=1, seconds=1.0)
-CODEC = settings_of(
-    CodecSettings,
-    name="mel",
-    mel=settings_of(
-        MelSettings,
-        bands=24,
-        f_max=4000,
-        n_fft=256,
-        window=256,
-        hop=64,
-        sample_rate=8000,
-        nnls_steps=3,
-        griffin_lim_steps=4,
-    ),
-)
+CODEC = small_mel_codec()
 
 
 class Counting:

@@ -54,13 +54,24 @@ def fresh(name: str = "cnn", classifier: Classifier = CLASSIFIER) -> torch.nn.Mo
 
 
 def run(
-    model, examples, classifier=CLASSIFIER, runtime=RUNTIME, weights=None, checkpoint=None, validation=None, mixup=None
+    model,
+    examples,
+    classifier=CLASSIFIER,
+    runtime=RUNTIME,
+    weights=None,
+    checkpoint=None,
+    validation=None,
+    cache=None,
+    mixup=None,
+    stop=None,
 ):
-    """Train, and return what `report` was told."""
+    """Train, and return what `report` was told; at the step `stop`, interrupt."""
     told = {}
 
     def report(step: int, measured: dict[str, float]) -> None:
         told[step] = measured
+        if step == stop:
+            raise KeyboardInterrupt
 
     train(
         model,
@@ -75,7 +86,8 @@ def run(
         checkpoint,
         report,
         validation,
-        mixup=mixup,
+        cache,
+        mixup,
     )
     return told
 
@@ -120,13 +132,8 @@ def test_an_interrupted_run_ends_with_the_same_bits(examples, tmp_path):
     whole = fresh()
     told_whole = run(whole, examples, few(10), validation=examples[:6])
     checkpoint = Checkpoint(tmp_path / "run.pt")
-
-    def stop(step: int, measured: dict[str, float]) -> None:
-        if step == 7:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(), examples, LABELS, AUDIO, few(10), RUNTIME, CPU, 0, None, checkpoint, stop, examples[:6])
+        run(fresh(), examples, few(10), checkpoint=checkpoint, validation=examples[:6], stop=7)
     resumed = build("cnn", 2, AUDIO, FEATURES, seed=99)  # its own weights must not matter
     told = run(resumed, examples, few(10), checkpoint=checkpoint, validation=examples[:6])
     assert told == told_whole
@@ -137,26 +144,8 @@ def test_an_interrupted_yamnet_ends_with_the_same_bits(examples, tmp_path):
     whole, resumed = fresh("yamnet"), fresh("yamnet")
     told_whole = run(whole, examples, few(3))
     checkpoint = Checkpoint(tmp_path / "run.pt")
-
-    def stop(step: int, measured: dict[str, float]) -> None:
-        if step == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train(
-            fresh("yamnet"),
-            examples,
-            LABELS,
-            AUDIO,
-            few(3, checkpoint_every=2),
-            RUNTIME,
-            CPU,
-            0,
-            None,
-            checkpoint,
-            stop,
-            None,
-        )  # leaves the state of step 2
+    with pytest.raises(KeyboardInterrupt):  # leaves the state of step 2
+        run(fresh("yamnet"), examples, few(3, checkpoint_every=2), checkpoint=checkpoint, stop=3)
     assert run(resumed, examples, few(3), checkpoint=checkpoint) == told_whole
     assert same_weights(resumed, whole)
 
@@ -297,14 +286,9 @@ def test_an_interrupted_training_with_mixup_ends_with_the_same_bits(examples, tm
     told_whole = run(whole, examples, few(6), mixup=0.4)
     run(plain, examples, few(6))
     assert not same_weights(whole, plain)
-
-    def stop(step: int, measured: dict[str, float]) -> None:
-        if step == 6:
-            raise KeyboardInterrupt
-
     checkpoint = Checkpoint(tmp_path / "run.pt")
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(), examples, LABELS, AUDIO, few(6), RUNTIME, CPU, 0, None, checkpoint, stop, None, None, 0.4)
+        run(fresh(), examples, few(6), checkpoint=checkpoint, mixup=0.4, stop=6)
     assert run(resumed, examples, few(6), checkpoint=checkpoint, mixup=0.4) == told_whole
     assert same_weights(resumed, whole)
 
@@ -437,23 +421,7 @@ def test_a_frozen_body_stays_and_the_head_learns(examples, weights, tmp_path):
 def test_a_frozen_body_s_cache_is_filled_once_and_changes_nothing(examples, weights, tmp_path):
     def learn(table: pd.DataFrame, cache: Path | None, seed: int = 1) -> tuple[dict, torch.nn.Module]:
         model, classifier = pretrained(weights, "frozen", seed)
-        told = {}
-        train(
-            model,
-            table,
-            LABELS,
-            AUDIO,
-            classifier,
-            RUNTIME,
-            CPU,
-            0,
-            None,
-            None,
-            lambda step, measured: told.update({step: measured}),
-            table[:6],
-            cache,
-        )
-        return told, model
+        return run(model, table, classifier, validation=table[:6], cache=cache), model
 
     (plain, model), (kept, same) = learn(examples, None), learn(examples, tmp_path)
     assert plain == kept
@@ -471,27 +439,9 @@ def test_a_frozen_body_s_cache_is_filled_once_and_changes_nothing(examples, weig
 def test_an_interrupted_pretrained_training_ends_with_the_same_bits(examples, weights, tmp_path, body):
     whole, classifier = pretrained(weights, body, checkpoint_every=2)
     told_whole = run(whole, examples, classifier)
-
-    def stop(step: int, measured: dict[str, float]) -> None:
-        if step == 3:
-            raise KeyboardInterrupt
-
     checkpoint = Checkpoint(tmp_path / "run.pt")
     with pytest.raises(KeyboardInterrupt):
-        train(
-            pretrained(weights, body)[0],
-            examples,
-            LABELS,
-            AUDIO,
-            classifier,
-            RUNTIME,
-            CPU,
-            0,
-            None,
-            checkpoint,
-            stop,
-            None,
-        )
+        run(pretrained(weights, body)[0], examples, classifier, checkpoint=checkpoint, stop=3)
     resumed, _ = pretrained(weights, body, seed=99)
     assert run(resumed, examples, classifier, checkpoint=checkpoint) == told_whole
     assert same_weights(resumed, whole)
