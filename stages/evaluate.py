@@ -1,61 +1,73 @@
-"""evaluate: score every classifier on the held-out recordings, say what that proves, and draw it."""
+"""evaluate: put classifiers together, score them on the held-out recordings, say what that proves, and draw it."""
 
 import json
 
+import numpy as np
 import pandas as pd
 
-from counterpoise.classifiers import training
-from counterpoise.classifiers.networks import io
+from counterpoise.arms import arm as arms
 from counterpoise.classifiers.settings import Classifier
-from counterpoise.core import runtime, tables
-from counterpoise.core.runtime import Runtime
+from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
+from counterpoise.diffusion_classifier import posterior
+from counterpoise.diffusion_classifier import table as losses
+from counterpoise.diffusion_classifier.settings import DiffusionClassifier
+from counterpoise.ensembles import fusion, systems
+from counterpoise.ensembles.settings import Ensembles
+from counterpoise.ensembles.systems import Heard, Run
 from counterpoise.evaluation import bootstrap, plots, scores
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits.split import Split
 from stages.base import paths
-from stages.base.work import cache, run
+from stages.base.work import is_empty, run
 
 
 class Params(File):
     arms: list[str]
     classes: Classes
     classifier: Classifier
+    diffusion_classifier: DiffusionClassifier
+    ensembles: Ensembles
     evaluation: Evaluation
     models: list[str]
-    runtime: Runtime
     split: Split
 
 
 def main() -> None:
     p = Params.read()
-    device = runtime.setup(p.runtime)
     labels, names = list(p.classes), {slug: info.name for slug, info in p.classes.items()}
-    test = tables.read(paths.SPLITS / "test.csv", tables.EXAMPLES)
-    tables.check_contents(test)
+    clips = {part: tables.read(paths.SPLITS / f"{part}.csv", tables.EXAMPLES) for part in ("val", "test")}
+    truth = {part: np.array([labels.index(label) for label in own.label], int) for part, own in clips.items()}
     plan = tables.read(paths.PLAN, tables.BALANCE)
     counts, rare = plan.set_index("label").real.to_dict(), plan.label[plan.rare].tolist()
 
-    # Predict
-    predictions, curves, kept = [], [], cache("embeddings")
-    for model in p.models:
-        for arm in p.arms:
-            for seed in p.classifier.seeds:
-                name = f"{arm}-{model}/seed{seed}"
-                network, card = io.load(paths.CLASSIFIER / name, device)
-                probabilities = training.predict(
-                    network, test, card.audio, p.runtime, device, p.classifier.batch_size, kept
-                )
-                predictions.append(
-                    scores.predictions(test, probabilities, card.labels, model, arm, seed, p.split.test_fold)
-                )
-                curves.append(plots.curve_table(paths.PLOTS / "training" / name / "plots/metrics", model, arm, seed))
+    # What networks say, and what systems of networks and denoisers say
+    networks, priors = networks_of(clips, labels), {arm: training_prior(arm, labels) for arm in p.arms}
+    calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth["val"])
+    heard = {
+        part: Heard(
+            {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()}, denoisers[part]
+        )
+        for part in clips
+    }
+    seeds, prior = p.classifier.seeds, systems.prior(p.ensembles, labels, counts)
+    places, left_out = p.ensembles.places(p.arms, p.models, len(seeds))
+    print(*left_out, sep="\n")
+    answers = list(systems.answers(p.ensembles, places, seeds, heard["val"], truth["val"], heard["test"], prior))
 
     # Score
-    table = pd.concat(predictions)
+    rows = [(model, arm, seed, networks["test"][arm, model, seed]) for arm, model, seed in networks["test"]]
+    rows += [(answer.model, answer.system, answer.seed, answer.probabilities) for answer in answers]
+    table = pd.concat(
+        scores.predictions(clips["test"], said, labels, model, arm, seed, p.split.test_fold)
+        for model, arm, seed, said in rows
+    )
     views = scores.summarise(scores.score_runs(table, labels, rare), counts, rare)
-    views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation))
-    views["errors"] = scores.errors(table, dict(zip(test.clip_id, test.path, strict=True)))
+    cheap = {arm: arms.load(arm).cheap for arm in p.arms}
+    cheap |= {system: p.ensembles.is_cheap(system, cheap) for system, _ in places}
+    views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation), cheap)
+    views["errors"] = scores.errors(table, dict(zip(clips["test"].clip_id, clips["test"].path, strict=True)))
+    views["systems"] = {"calibration": calibration, "weights": systems.weights(answers)}
     tables.write(table, paths.PREDICTIONS)
     paths.METRICS.mkdir(exist_ok=True)
     for name, view in views.items():
@@ -65,11 +77,54 @@ def main() -> None:
     confusion, per_class = plots.confusion_table(views["seeds"]), plots.per_class_table(views["seeds"])
     tables.write(confusion, paths.PLOTS / "confusion.csv")
     tables.write(per_class, paths.PLOTS / "per_class.csv")
+    curves = [
+        plots.curve_table(paths.PLOTS / f"training/{arm}-{model}/seed{seed}/plots/metrics", model, arm, seed)
+        for arm, model, seed in networks["test"]
+    ]
     tables.write(pd.concat(curves), paths.PLOTS / "curves.csv")
     for model in p.models:
         plots.confusion(confusion, model, counts, names, paths.PLOTS / "pictures" / f"confusion_{model}.png")
     plots.recall_by_arm(per_class, names, paths.PLOTS / "pictures" / "recall_by_arm.png")
     plots.differences(views["answer"], paths.PLOTS / "pictures" / "differences.png")
+
+
+def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[Run, np.ndarray]]:
+    """What every trained network says of val and of test: probabilities in the order of the clips."""
+    table = tables.read(paths.PROBABILITIES, tables.probabilities(labels))
+    columns = [tables.PROBABILITY + label for label in labels]
+    return {
+        part: {
+            (arm, model, int(seed)): own.set_index("clip_id").loc[clips[part].clip_id, columns].to_numpy()
+            for (arm, model, seed), own in table[table.partition == part].groupby(["arm", "model", "seed"], sort=False)
+        }
+        for part in clips
+    }
+
+
+def training_prior(arm: str, labels: list[str]) -> np.ndarray:
+    """The class frequencies that an arm's training lets its networks expect."""
+    amounts = tables.read(paths.SPLITS / f"train_{arm}.csv", tables.EXAMPLES).label.value_counts()
+    shares = arms.load(arm).prior({label: int(amounts[label]) for label in labels})
+    return np.array([shares[label] for label in labels])
+
+
+def calibrated(
+    settings: DiffusionClassifier, clips: dict[str, pd.DataFrame], labels: list[str], truth: np.ndarray
+) -> tuple[dict | None, dict[str, np.ndarray | None]]:
+    """How losses are weighed, and the denoisers' log-likelihoods of val and test; None where no system wants them."""
+    if is_empty(paths.DENOISER_LOSSES):
+        return None, dict.fromkeys(clips)
+    table = tables.read(paths.DENOISER_LOSSES / "losses.csv", losses.schema(labels))
+    found = {part: losses.from_table(table, own.clip_id.tolist(), labels) for part, own in clips.items()}
+    card = json.loads((paths.DENOISER_LOSSES / "card.json").read_text())
+    calibration = posterior.calibrate(
+        settings.calibration, found["val"], truth, settings.sigmas, card["elements"], np.array(card["volumes"])
+    )
+    about = {
+        "levels": dict(zip(map(str, settings.sigmas), calibration.weights.round(4).tolist())),
+        "offsets": dict(zip(labels, calibration.offsets.round(4).tolist())),
+    }
+    return about, {part: calibration.log_likelihoods(own) for part, own in found.items()}
 
 
 if __name__ == "__main__":

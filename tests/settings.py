@@ -24,6 +24,8 @@ SECTIONS = {
     "Classifier": "classifier",
     "Yamnet": "yamnet",
     "ClassFilterSettings": "class_filter",
+    "DiffusionClassifier": "diffusion_classifier",
+    "Ensembles": "ensembles",
     "Evaluation": "evaluation",
     "Runtime": "runtime",
 }

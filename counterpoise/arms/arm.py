@@ -7,7 +7,7 @@ differ in nothing but what the added clips are. Where the class filter keeps the
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -69,6 +69,14 @@ class Arm:
     def decoded(self) -> bool:
         """Whether it adds clips that a codec decoded; then `aug.real_through_codec` holds for its real clips."""
         return any(kind in DECODED for kind in self.fills)
+
+    def prior(self, clips: "Mapping[str, int]") -> dict[str, float]:
+        """The class frequencies that training by this arm lets a classifier expect, from its table's clips."""
+        return (
+            dict.fromkeys(clips, 1 / len(clips))
+            if self.weighted
+            else {c: n / sum(clips.values()) for c, n in clips.items()}
+        )
 
 
 def names() -> list[str]:

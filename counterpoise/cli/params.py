@@ -13,7 +13,9 @@ from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
 from counterpoise.diffusion.settings import Diffusion
+from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from counterpoise.embeddings.settings import Features, Yamnet
+from counterpoise.ensembles.settings import Ensembles
 from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics.intervals import Evaluation
@@ -41,6 +43,8 @@ class Params(File):
     classifier: Classifier
     yamnet: Yamnet
     class_filter: ClassFilterSettings
+    diffusion_classifier: DiffusionClassifier
+    ensembles: Ensembles
     evaluation: Evaluation
     runtime: Runtime
 
@@ -67,10 +71,17 @@ class Params(File):
             ("data.limit", self.data.limit),
             ("data.scarce.classes", self.data.scarce.classes),
             ("aug.per_class", self.aug.per_class),
+            ("ensembles.prior", self.ensembles.prior if isinstance(self.ensembles.prior, dict) else {}),
         ):
             for key in keys:
                 if key not in self.classes:
                     raise ValueError(f"{where} names the class {key!r}; the classes are {', '.join(self.classes)}")
+        return self
+
+    @model_validator(mode="after")
+    def _systems_of_what_is_trained(self) -> "Params":
+        if problems := self.ensembles.problems(arm.names(), list(NETWORKS), list(self.classes)):
+            raise ValueError("; ".join(problems))
         return self
 
 

@@ -1,6 +1,7 @@
 """The tables that pass between stages: which columns they have, and how they are read and written."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -76,6 +77,14 @@ EXAMPLES = {  # what a classifier trains or is tested on
     "synthetic": "bool",
     "sha256": "str",  # of the file's bytes
 }
+
+PROBABILITY = "probability/"  # of the columns that hold what a classifier gave each class
+
+
+def probabilities(labels: Sequence[str]) -> dict[str, str]:
+    """The columns of what every trained network says of every held-out clip."""
+    runs = {"clip_id": "str", "partition": "str", "arm": "str", "model": "str", "seed": "int64"}
+    return {**runs, **{PROBABILITY + label: "float64" for label in labels}}
 
 
 class TableError(CounterpoiseError):

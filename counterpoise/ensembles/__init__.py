@@ -1,0 +1,1 @@
+"""Systems: trained models put together, by sums of log-likelihoods."""

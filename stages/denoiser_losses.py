@@ -1,0 +1,78 @@
+"""denoiser_losses: how well every class's denoiser explains every held-out clip; what follows is arithmetic."""
+
+import json
+
+import torch
+
+from counterpoise.codecs.latents import Normaliser, Packed, Shelf
+from counterpoise.core import runtime, seen, tables
+from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import Classes, File
+from counterpoise.diffusion import networks
+from counterpoise.diffusion.model import Model
+from counterpoise.diffusion_classifier import losses, table
+from counterpoise.diffusion_classifier.losses import Denoiser, DenoisersMissing
+from counterpoise.diffusion_classifier.settings import DiffusionClassifier
+from counterpoise.ensembles.settings import Ensembles
+from stages.base import paths
+from stages.base.work import is_empty, nothing, prune, run, working
+
+
+class Params(File):
+    classes: Classes
+    diffusion_classifier: DiffusionClassifier
+    ensembles: Ensembles
+    runtime: Runtime
+
+
+def main() -> None:
+    p = Params.read()
+    c, labels = p.diffusion_classifier, list(p.classes)
+    if not p.ensembles.use_denoisers:
+        return nothing(paths.DENOISER_LOSSES, "no system of ensembles.systems has the member `denoisers`")
+    prune(paths.DENOISER_LOSSES, keep=[])
+    device = runtime.setup(p.runtime)
+
+    # Held-out clips, and what explains them
+    clips = tables.read(paths.ALL, tables.SPLIT)
+    clips = clips[clips.partition.isin(["val", "test"])]
+    shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in labels])
+    denoisers = of_base(labels, device) if use_base(c) else of_classes(labels, device)
+
+    # Measure
+    with working(paths.DENOISER_LOSSES) as folder:
+        state = Checkpoint(folder / "state.pt")
+        found = losses.measure(denoisers, clips.clip_id.tolist(), shelf, c, p.runtime, device, state)
+        rows = table.to_table(found, clips.clip_id.tolist(), clips.partition.tolist(), labels, c.sigmas)
+        tables.write(rows, paths.DENOISER_LOSSES / "losses.csv", exact=True)
+        card = {
+            "elements": losses.elements(clips.clip_id.tolist(), shelf, c),
+            "volumes": losses.volumes(denoisers).tolist(),
+        }
+        (paths.DENOISER_LOSSES / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def use_base(settings: DiffusionClassifier) -> bool:
+    if settings.denoisers == "base" and is_empty(paths.BASE):
+        raise DenoisersMissing(
+            "diffusion_classifier.denoisers is base, but every class learns from scratch (diffusion.init). Set it to "
+            "classes or auto, or diffusion.init to shared; then run `dvc repro`."
+        )
+    return settings.denoisers != "classes" and not is_empty(paths.BASE)
+
+
+def of_base(labels: list[str], device: torch.device) -> list[Denoiser]:
+    network = networks.load(paths.BASE / "unet").to(device)
+    normaliser = Normaliser.load(paths.BASE / "normaliser.safetensors")
+    numbers = [seen.read(paths.BASE)["labels"].index(label) for label in labels]
+    return [Denoiser(network, number, normaliser, network.frame_multiple) for number in numbers]
+
+
+def of_classes(labels: list[str], device: torch.device) -> list[Denoiser]:
+    models = [Model.load(paths.DIFFUSION / label, device) for label in labels]
+    return [Denoiser(m.network, None, m.normaliser, m.network.frame_multiple) for m in models]
+
+
+if __name__ == "__main__":
+    run(main)
