@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 
+from counterpoise.arms import arm as arms
 from counterpoise.classifiers import training
 from counterpoise.classifiers.networks import io
 from counterpoise.classifiers.settings import Classifier
@@ -54,9 +55,10 @@ def main() -> None:
     # Score
     table = pd.concat(predictions)
     views = scores.summarise(scores.score_runs(table, labels, rare), counts, rare)
-    views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation))
+    cheap = {arm: arms.load(arm).cheap for arm in p.arms}
+    views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation), cheap)
     views["errors"] = scores.errors(table, dict(zip(test.clip_id, test.path, strict=True)))
-    tables.write(table, paths.PREDICTIONS)
+    tables.write(table, paths.PREDICTIONS, exact=True)
     paths.METRICS.mkdir(exist_ok=True)
     for name, view in views.items():
         (paths.METRICS / f"{name}.json").write_text(json.dumps(view, indent=1) + "\n")
