@@ -197,7 +197,7 @@ class Bench:
         p, name = self.p, f"{way}-{arm}-seed{seed}"
         file = self.work / "predictions" / f"{name}.csv"
         if file.exists():
-            return tables.read(file, scores.PREDICTIONS)
+            return tables.read(file, scores.columns(self.labels))
         network = self.trained(arm, seed) if way == RULE else None
         if network is None:
             print(f"training {name} on {len(train)} clips")
@@ -219,7 +219,7 @@ class Bench:
         probabilities = training.predict(network, test, p.audio, p.runtime, self.device, p.classifier.batch_size)
         column = SEEN if way == SEEN else arm
         table = scores.predictions(test, probabilities, self.labels, MODEL, column, seed, p.split.test_fold)
-        tables.write(table, file)
+        tables.write(table, file, exact=True)
         return table
 
     def trained(self, arm: str, seed: int) -> Network | None:
@@ -283,7 +283,7 @@ def paired(found: Bootstrap, arm: str, against: str, metric: str) -> tuple[float
 
 def report(by_file: Bootstrap, grouped: Bootstrap, seeds: list[int]) -> None:
     """Print the scores, by how much (a) and (b) flatter, and what diffusion seems to bring in each way."""
-    shown = [name for name in grouped.metrics if not metrics.is_recall(name)]
+    shown = [name for name in grouped.metrics if name in metrics.METRICS]
     arms = [arm for _, arm in by_file.runs]
     runs = [(BY_FILE, by_file, arm, arm) for arm in arms]
     runs += [(SEEN, grouped, SEEN, "diffusion")] if (MODEL, SEEN) in grouped.runs else []

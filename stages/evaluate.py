@@ -68,7 +68,7 @@ def main() -> None:
     views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation), cheap)
     views["errors"] = scores.errors(table, dict(zip(clips["test"].clip_id, clips["test"].path, strict=True)))
     views["systems"] = {"calibration": calibration, "weights": systems.weights(answers)}
-    tables.write(table, paths.PREDICTIONS)
+    tables.write(table, paths.PREDICTIONS, exact=True)
     paths.METRICS.mkdir(exist_ok=True)
     for name, view in views.items():
         (paths.METRICS / f"{name}.json").write_text(json.dumps(view, indent=1) + "\n")

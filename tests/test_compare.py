@@ -1,5 +1,6 @@
 """Runs beside each other: what is collected from DVC, what belongs together, what is said of it and drawn."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from counterpoise.compare import configurations as c
 from counterpoise.compare import experiments, pictures, scores
 from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import WORKSPACE, Experiment, ExperimentsError
+from counterpoise.evaluation.scores import columns
 from counterpoise.metrics.intervals import Evaluation
 
 pytestmark = pytest.mark.slow
@@ -39,7 +41,8 @@ fold, factor = p["split"]["test_fold"], p["aug"]["factor"]
 assert factor < 99
 random.seed(f"{fold} {factor}")
 skill = {"none": 0.5, "class_weights": 0.6, "diffusion": min(0.5 + 0.1 * factor, 1)}
-lines, runs = ["clip_id,label,source_id,fold,model,arm,seed,predicted,true_probability,confidence"], []
+columns = "clip_id,label,source_id,fold,model,arm,seed,predicted,true_probability,confidence"
+lines, runs = [columns + ",probability/bark,probability/howl,probability/whine"], []
 for arm, share in skill.items():
     for seed in (0, 1):
         right = dict.fromkeys(("bark", "howl", "whine"), 0)
@@ -49,16 +52,22 @@ for arm, share in skill.items():
                 right[label] += hit
                 guess = label if hit else "bark"
                 clip, recording = f"{label}{fold}_{i}", f"{label}{fold}_r{i // 2}"
-                lines.append(f"{clip},{label},{recording},{fold},cnn,{arm},{seed},{guess},0.5,0.6")
+                given = ",".join("0.6" if guess == other else "0.2" for other in right)
+                lines.append(f"{clip},{label},{recording},{fold},cnn,{arm},{seed},{guess},0.5,0.6,{given}")
         wrong = 20 - right["whine"]
         f1 = [40 / (40 + wrong), 1.0, 2 * right["whine"] / (20 + right["whine"])]
-        per_class = {label: {"recall": hits / 20} for label, hits in right.items()}
+        share = right["whine"] / 20
+        ap = {"bark": 20 / (20 + wrong), "howl": 1.0, "whine": share + (1 - share) * 20 / 60}
+        per_class = {label: {"recall": hits / 20, "ap": ap[label]} for label, hits in right.items()}
         runs.append({"model": "cnn", "arm": arm, "seed": seed, "macro_f1": sum(f1) / 3, "per_class": per_class})
-        runs[-1] |= {"accuracy": 1 - wrong / 60, "rare_recall": right["whine"] / 20}
+        runs[-1] |= {"accuracy": 1 - wrong / 60, "rare_recall": share, "rare_ap": ap["whine"]}
+        runs[-1] |= {"mean_ap": sum(ap.values()) / 3}
 seeds = {"labels": ["bark", "howl", "whine"], "train_clips": {}, "rare": ["whine"], "runs": runs}
 os.makedirs("metrics", exist_ok=True)
 os.makedirs("data", exist_ok=True)
 json.dump(seeds, open("metrics/seeds.json", "w"))
+cheap = {"none": True, "class_weights": True, "diffusion": False}
+json.dump({"cheap": cheap}, open("metrics/answer.json", "w"))
 open("data/predictions.csv", "w").write("\\n".join(lines) + "\\n")
 open("data/clips.csv", "w").write("clip_id,fold\\na,1\\nb,2\\nc,3\\n")
 """
@@ -68,7 +77,11 @@ stages:
     cmd: python make.py
     params: [aug, split]
     deps: [make.py, "${data.path}"]
-    outs: [data/predictions.csv, data/clips.csv, {metrics/seeds.json: {cache: false}}]
+    outs:
+      - data/predictions.csv
+      - data/clips.csv
+      - metrics/seeds.json: {cache: false}
+      - metrics/answer.json: {cache: false}
 """
 
 
@@ -130,6 +143,7 @@ def test_finished_runs_are_read_and_the_others_are_named(repo):
     factors = {run.name: run.params["aug.factor"] for run in runs}
     assert factors == {"main": 1, "second": 1, "more": 4, "workspace": 4} and runs[-1].name == "workspace"
     assert len({run.sources for run in runs}) == 1
+    assert runs[0].cheap == {"none": True, "class_weights": True, "diffusion": False}
     assert names(runs) == [["main", "second"], ["more"]]  # the workspace is what `more` left
     assert len(unfinished) == 2
     assert any(line.startswith("breaks failed: `dvc queue logs breaks`") for line in unfinished)
@@ -156,29 +170,51 @@ def test_a_workspace_whose_parameters_were_changed_since_is_no_result(repo):
 
 
 def test_the_command_prints_a_table_and_writes_what_it_shows(repo):
-    printed = sh(sys.executable, "-m", "counterpoise", "compare", "--x", "aug.factor", at=repo)
+    command = ("-m", "counterpoise", "compare", "--x", "aug.factor", "--metric", "rare_ap")
+    printed = sh(sys.executable, *command, at=repo)
     assert max(len(line) for line in printed.splitlines() if "[" in line) <= 100
     for text in ("factor 1: main, second; tested on fold 1, 2, missing 3", "2 of 3", "cannot tell", "breaks failed"):
         assert text in printed
     assert "workspace" not in printed
     table = pd.read_csv(repo / "plots/compare/compare.csv")
-    own = table[(table.metric == "rare_recall") & (table.arm == "diffusion")].set_index("aug.factor")
-    assert own.folds.to_dict() == {1: 2, 4: 1} and own.seeds.to_dict() == {1: 2, 4: 2}
     folds = [json.loads(sh("git", "show", f"{rev}:metrics/seeds.json", at=repo)) for rev in revisions(repo)]
-    means = [np.mean([run["rare_recall"] for run in f["runs"] if run["arm"] == "diffusion"]) for f in folds]
-    assert own["mean"][1] == pytest.approx(np.mean(means), abs=1e-5)
-    assert own.sd[1] == pytest.approx(np.std(means, ddof=1), abs=1e-5) and np.isnan(own.sd[4])
-    assert (own.low <= own["mean"]).all() and (own["mean"] <= own.high).all()
+    for metric, name in (("rare_ap", "rare_ap"), ("rare_recall", "rare_recall"), ("ap/whine", "rare_ap")):
+        own = table[(table.metric == metric) & (table.arm == "diffusion")].set_index("aug.factor")
+        assert own.folds.to_dict() == {1: 2, 4: 1} and own.seeds.to_dict() == {1: 2, 4: 2}
+        means = [np.mean([run[name] for run in f["runs"] if run["arm"] == "diffusion"]) for f in folds]
+        assert own["mean"][1] == pytest.approx(np.mean(means), abs=1e-5)
+        assert own.sd[1] == pytest.approx(np.std(means, ddof=1), abs=1e-5) and np.isnan(own.sd[4])
+        assert (own.low <= own["mean"]).all() and (own["mean"] <= own.high).all()
     verdicts = pd.read_csv(repo / "plots/compare/verdicts.csv")
     assert [*zip(verdicts.arm, verdicts.against)] == [("diffusion", "none"), ("diffusion", "class_weights")] * 2
-    assert (verdicts.corrected_low <= verdicts.low).all()
-    assert (repo / "plots/compare/rare_recall_by_aug.factor.png").stat().st_size > 5000
+    assert (verdicts.corrected_low <= verdicts.low).all() and set(verdicts.metric) == {"rare_ap"}
+    assert (repo / "plots/compare/rare_ap_by_aug.factor.png").stat().st_size > 5000
 
 
 def revisions(repo: Path) -> list[str]:
     """The commits of both folds of factor 1: HEAD and the experiment `second`."""
     refs = sh("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", at=repo).splitlines()
     return ["HEAD", next(line.split()[0] for line in refs if line.endswith("/second"))]
+
+
+def test_without_a_metric_the_command_asks_for_the_first_headline(repo):
+    printed = sh(sys.executable, "-m", "counterpoise", "compare", at=repo)
+    assert "differences of macro-F1" in printed and "rare AP" in printed
+    assert (repo / "plots/compare/macro_f1.png").exists()
+    assert set(pd.read_csv(repo / "plots/compare/verdicts.csv").metric) == {"macro_f1"}
+
+
+def test_runs_that_are_older_than_a_metric_say_so(repo):
+    command = (sys.executable, "-m", "counterpoise", "compare", "--metric", "rare_ap")
+    seeds = json.loads((repo / "metrics/seeds.json").read_text())
+    for one in seeds["runs"]:
+        for row in one["per_class"].values():
+            del row["ap"]
+    (repo / "metrics/seeds.json").write_text(json.dumps(seeds))
+    shutil.rmtree(repo / ".git/refs/exps")
+    sh("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "older", at=repo)
+    printed = sh(*command, at=repo, fails=True)
+    assert "--metric rare_ap is in none of these runs" in printed and "Traceback" not in printed
 
 
 def test_lost_predictions_cost_the_intervals_only(repo):
@@ -197,7 +233,7 @@ def test_unanswerable_questions_say_what_can_be_asked(repo, tmp_path):
     configurations, _ = c.group(experiments.collect()[0])
     with pytest.raises(compare.CompareError, match="those that differ are aug.factor"):
         compare._check("aug.fctor", "macro_f1", configurations, True)
-    with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are rare_recall, macro_f1"):
+    with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are macro_f1, rare_ap"):
         compare._check("aug.factor", "f1", configurations, True)
     with pytest.raises(compare.CompareError, match="no parameter differs: run some"):
         compare._check("aug.factor", "macro_f1", configurations[:1], True)
@@ -217,7 +253,7 @@ def test_a_repository_without_runs_says_so(tmp_path, monkeypatch):
 
 
 def result(arm: str, seed: int, recalls: dict[str, float]) -> dict:
-    per_class = {label: {"recall": recall} for label, recall in recalls.items()}
+    per_class = {label: {"recall": recall, "ap": recall / 2} for label, recall in recalls.items()}
     mean = float(np.mean(list(recalls.values())))
     return {"model": "cnn", "arm": arm, "seed": seed, "macro_f1": mean, "accuracy": mean, "per_class": per_class}
 
@@ -295,13 +331,34 @@ def test_configurations_are_sorted_by_value_and_parameters_that_go_together_shar
     assert c.name(configurations[0], configurations) == "limit 10"
 
 
-def test_rare_recall_is_of_the_same_classes_in_every_row():
+def test_means_of_rare_classes_are_of_the_same_classes_in_every_row():
     configurations, _ = c.group([run("a", rare=["whine"], x=1), run("b", rare=["howl"], x=2)])
     rare = scores.rare_classes(configurations, LABELS)
     assert rare == ["howl", "whine"]
     means = scores.score(configurations[0], rare, None).set_index(["arm", "metric"])["mean"]
     assert means["none", "rare_recall"] == pytest.approx((0.8 + 0.31) / 2)
-    assert "rare_recall" not in set(scores.score(configurations[0], [], None).metric)
+    assert means["none", "rare_ap"] == pytest.approx((0.8 + 0.31) / 4)
+    assert {"rare_ap", "rare_recall"}.isdisjoint(scores.score(configurations[0], [], None).metric)
+
+
+def test_runs_without_average_precision_keep_their_other_scores():
+    older = run("older")
+    for one in older.metrics["seeds"]["runs"]:
+        for row in one["per_class"].values():
+            del row["ap"]
+    found = set(scores.score(c.group([older])[0][0], ["whine"], None).metric)
+    assert {"macro_f1", "rare_recall", "recall/whine"} <= found
+    assert not {"rare_ap", "mean_ap", "ap/whine"} & found
+
+
+def test_a_run_says_which_of_its_rows_are_cheap_and_an_older_one_is_told_by_names():
+    one, other = run("new"), run("older")
+    assert scores.cheap(Configuration({}, {1: other}, [])) == {"none": True, "diffusion": False}
+    for result in one.metrics["seeds"]["runs"]:
+        result["arm"] = {"none": "none", "diffusion": "ensemble"}[result["arm"]]
+    for told in (True, False):
+        new = dataclasses.replace(one, cheap={"none": True, "ensemble": told})
+        assert scores.cheap(Configuration({}, {1: new}, [])) == {"none": True, "ensemble": told}
 
 
 def test_scores_are_means_over_folds_with_their_spread():
@@ -323,6 +380,7 @@ def predicted(fold: int, skill: dict[str, float] = SKILL) -> pd.DataFrame:
             arm,
             seed,
             *(label if hit else "bark", 0.5, 0.6),
+            *(0.6 if other == (label if hit else "bark") else 0.2 for other in LABELS),
         )
         for arm, share in skill.items()
         for seed in (0, 1)
@@ -330,7 +388,7 @@ def predicted(fold: int, skill: dict[str, float] = SKILL) -> pd.DataFrame:
         for i in range(40)
         for hit in [label != "whine" or (i * 7 + seed) % 40 < 40 * share]
     ]
-    return pd.DataFrame(rows, columns=list(scores.PREDICTIONS))
+    return pd.DataFrame(rows, columns=list(columns(LABELS)))
 
 
 def test_intervals_and_verdicts_come_from_all_folds_and_are_corrected_for_the_whole_table(monkeypatch):
@@ -342,18 +400,26 @@ def test_intervals_and_verdicts_come_from_all_folds_and_are_corrected_for_the_wh
     width = [np.diff(found.interval("cnn", "none", "rare_recall"))[0] for found in (both, single)]
     assert both.runs["cnn", "none"].shape[0] == 2 and width[0] < width[1]
     flat = scores.resample(Configuration({}, {1: run("c")}, []), ["whine"], settings)
-    table = scores.verdicts({1: both, 2: flat}, "rare_recall")
+    cheap = {1: {"none": True, "class_weights": True, "diffusion": False}, 2: {"none": True, "diffusion": False}}
+    table = scores.verdicts({1: both, 2: flat}, cheap, "rare_recall")
     assert [*zip(table.configuration, table.against)] == [(1, "none"), (1, "class_weights"), (2, "none")]
     assert table.verdict.tolist() == ["helps", "helps", "cannot tell"]
     assert table["mean"][0] == pytest.approx(0.4) and table.corrected_low[0] < table.low[0]
-    alone = scores.verdicts({1: both}, "rare_recall")
+    alone = scores.verdicts({1: both}, cheap, "rare_recall")
     assert table.corrected_low[0] < alone.corrected_low[0]
-    assert scores.verdicts({1: both}, "nothing").empty
+    assert scores.verdicts({1: both}, cheap, "nothing").empty
+    dear = {1: cheap[1] | {"class_weights": False}}
+    rows = scores.verdicts({1: both}, dear, "rare_ap")
+    assert [*zip(rows.arm, rows.against)] == [("class_weights", "none"), ("diffusion", "none")]
+    assert rows.verdict.tolist()[1] == "helps"
 
 
 def test_predictions_of_an_older_version_are_named(monkeypatch):
     monkeypatch.setattr(experiments, "table", lambda of, path: predicted(1).drop(columns="source_id"))
     with pytest.raises(ExperimentsError, match="of old is of an older version, without source_id"):
+        scores.resample(Configuration({}, {1: run("old")}, []), ["whine"], settings_of(Evaluation, resamples=100))
+    monkeypatch.setattr(experiments, "table", lambda of, path: predicted(1).drop(columns="probability/howl"))
+    with pytest.raises(ExperimentsError, match="of old is of an older version, without probability/howl"):
         scores.resample(Configuration({}, {1: run("old")}, []), ["whine"], settings_of(Evaluation, resamples=100))
 
 
@@ -447,5 +513,5 @@ def test_measures_of_generated_sounds_are_drawn_by_class(tmp_path, monkeypatch):
     compare._check("s", "cosine", configurations, True)
     with pytest.raises(compare.CompareError, match="add --x with one of s"):
         compare._check(None, "cosine", configurations, True)
-    with pytest.raises(compare.CompareError, match="there are macro_f1, balanced_accuracy"):
+    with pytest.raises(compare.CompareError, match="there are macro_f1, mean_ap"):
         compare._check(None, "rare_recall", configurations, False)

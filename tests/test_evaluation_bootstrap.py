@@ -12,11 +12,16 @@ from counterpoise.evaluation import bootstrap, scores
 from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "whine"]
+CHEAP = {"none": True, "classic": True, "mixup": True, "diffusion": False, "diffusion_classic": False}
 SETTINGS = settings_of(Evaluation, resamples=2000)
 
 
 def predictions(hits: dict, copies: int = 1, fold: int = 0) -> pd.DataFrame:
-    """A table of fabricated runs: `hits` {(arm, seed): bool [recordings of each class] by class}."""
+    """A table of fabricated runs: `hits` {(arm, seed): bool [recordings of each class] by class}.
+
+    The class that a clip is taken for has a probability of 0.6, and the others share the rest.
+    """
+    labels = list(next(iter(hits.values())))
     rows = [
         {
             "clip_id": f"{label}{r}_{c}",
@@ -27,15 +32,17 @@ def predictions(hits: dict, copies: int = 1, fold: int = 0) -> pd.DataFrame:
             "arm": arm,
             "seed": seed,
             "predicted": label if right else wrong,
-            "true_probability": 0.5,
-            "confidence": 0.5,
+            "true_probability": 0.6 if right else 0.4 / (len(labels) - 1),
+            "confidence": 0.6,
+            **{f"probability/{one}": 0.4 / (len(labels) - 1) for one in labels},
+            f"probability/{label if right else wrong}": 0.6,
         }
         for (arm, seed), by_label in hits.items()
         for (label, recordings), wrong in zip(by_label.items(), [*list(by_label)[1:], next(iter(by_label))])
         for r, right in enumerate(recordings)
         for c in range(copies)
     ]
-    return pd.DataFrame(rows).astype(scores.PREDICTIONS)
+    return pd.DataFrame(rows).astype(scores.columns(labels))
 
 
 def luck(rng: np.random.Generator, chances: dict[str, float], seeds: int = 3, recordings: int = 20) -> dict:
@@ -57,8 +64,9 @@ def test_estimates_are_those_of_the_summary():
     for arm, own in views["summary"]["cnn"].items():
         assert {metric: found.estimate("cnn", arm, metric) for metric in own} == pytest.approx(own, abs=1e-4)
         for label in LABELS:
-            recall = views["per_class"]["cnn"][arm][label]["recall"]
-            assert found.estimate("cnn", arm, f"recall/{label}") == pytest.approx(recall, abs=1e-4)
+            for kind in ("recall", "ap"):
+                mean = views["per_class"]["cnn"][arm][label][kind]
+                assert found.estimate("cnn", arm, f"{kind}/{label}") == pytest.approx(mean, abs=1e-4)
 
 
 def test_the_luck_of_few_recordings_has_the_unbiased_variance():
@@ -130,13 +138,13 @@ def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     hits = luck(rng, {"none": 0.3, "diffusion": 0.8})
     hits |= {("classic", seed): hits["none", seed] for seed in range(3)}
     found = bootstrap.bootstrap(predictions(hits), LABELS, ["howl", "whine"], SETTINGS)
-    same = found.difference("cnn", "classic", "none", "rare_recall")
+    same = found.difference("cnn", "classic", "none", "rare_ap")
     assert (same.mean, same.low, same.high, same.verdict) == (0, 0, 0, "cannot tell") and same.p > 0.9
     np.testing.assert_array_equal(found.resampled["cnn", "classic"], found.resampled["cnn", "none"])
-    gain = found.difference("cnn", "diffusion", "none", "rare_recall", comparisons=10)
+    gain = found.difference("cnn", "diffusion", "none", "rare_ap", comparisons=10)
     assert gain.corrected_low < gain.low < gain.mean < gain.high < gain.corrected_high
     assert gain.verdict == "helps" and gain.corrected_low > 0 and gain.p == 2 / 2001
-    assert found.difference("cnn", "none", "diffusion", "rare_recall", comparisons=10).verdict == "hurts"
+    assert found.difference("cnn", "none", "diffusion", "rare_ap", comparisons=10).verdict == "hurts"
 
 
 def test_the_verdict_is_that_of_the_corrected_interval():
@@ -167,7 +175,7 @@ def test_one_seed_and_unanimous_but_few_recordings_cannot_be_told():
     }
     found = bootstrap.bootstrap(predictions(single), LABELS, [], SETTINGS)
     assert found.difference("cnn", "diffusion", "none", "accuracy").verdict == "cannot tell"
-    sentence = bootstrap.answer(found)["differences"][0]["sentence"]
+    sentence = bootstrap.answer(found, CHEAP)["differences"][0]["sentence"]
     assert "too few seeds or recordings" in sentence
     found = bootstrap.bootstrap(predictions(few), LABELS, [], SETTINGS)
     five, six = (found.difference("cnn", "diffusion", "none", f"recall/{label}") for label in ("howl", "whine"))
@@ -189,7 +197,7 @@ def test_the_order_of_the_table_and_another_run_change_no_draw():
     table = predictions(luck(np.random.default_rng(4), {"none": 0.5, "classic": 0.6}))
     shuffled = table.sample(frac=1, random_state=0)
     first, second = (bootstrap.bootstrap(rows, LABELS, ["whine"], SETTINGS) for rows in (table, shuffled))
-    assert bootstrap.answer(first) == bootstrap.answer(second)
+    assert bootstrap.answer(first, CHEAP) == bootstrap.answer(second, CHEAP)
     other = bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=2000, seed=1))
     assert other.interval("cnn", "none", "macro_f1") != first.interval("cnn", "none", "macro_f1")
 
@@ -205,20 +213,22 @@ def test_runs_that_cannot_be_paired_are_named():
     found = bootstrap.bootstrap(table, LABELS, [], SETTINGS)
     with pytest.raises(bootstrap.StatisticsError, match="mixup.*`arms`"):
         found.difference("cnn", "mixup", "none", "macro_f1")
-    with pytest.raises(bootstrap.StatisticsError, match="rare_recall"):
-        found.difference("cnn", "classic", "none", "rare_recall")
+    with pytest.raises(bootstrap.StatisticsError, match="rare_ap"):
+        found.difference("cnn", "classic", "none", "rare_ap")
 
 
-def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_arm():
+def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_one():
     chances = {"none": 0.4, "classic": 0.9, "mixup": 0.5, "diffusion": 0.8, "diffusion_classic": 0.8}
     found = bootstrap.bootstrap(predictions(luck(np.random.default_rng(6), chances)), LABELS, ["whine"], SETTINGS)
-    answer = bootstrap.answer(found)
+    answer = bootstrap.answer(found, CHEAP)
     assert json.loads(json.dumps(answer)) == answer
     assert answer["level"] == 0.95
-    mean, low, high = answer["scores"]["cnn"]["classic"]["rare_recall"]
-    assert 0 <= low < mean < high <= 1
+    assert answer["cheap"] == CHEAP
+    for metric in ("rare_ap", "rare_recall", "mean_ap", "ap/howl"):
+        mean, low, high = answer["scores"]["cnn"]["classic"][metric]
+        assert 0 <= low < mean < high <= 1
     rows = pd.DataFrame(answer["differences"])
-    rare = rows[rows.metric == "rare_recall"]
+    rare = rows[rows.metric == "rare_ap"]
     assert list(zip(rare.arm, rare.against)) == [
         ("classic", "none"),
         ("mixup", "none"),
@@ -228,17 +238,45 @@ def test_the_answer_compares_with_nothing_and_diffusion_with_the_best_cheap_arm(
         ("diffusion_classic", "classic"),
     ]
     assert set(rare.comparisons) == {6} and set(rows[rows.metric == "recall/howl"].comparisons) == {18}
-    assert set(rows.metric) == {"rare_recall", "macro_f1", *(f"recall/{label}" for label in LABELS)}
+    assert list(rows.metric.unique()) == ["macro_f1", "rare_ap", *(f"recall/{label}" for label in LABELS)]
     expected = found.difference("cnn", "diffusion", "classic", "macro_f1", 6)
     row = rows[(rows.metric == "macro_f1") & (rows.arm == "diffusion") & (rows.against == "classic")].iloc[0]
     assert row["mean"] == round(expected.mean, 4) and row.corrected_low == round(expected.corrected_low, 4)
-    assert row.sentence.startswith("diffusion against classic, the best cheap arm: macro-F1 ")
+    assert row.sentence.startswith("diffusion against classic, the best cheap one: macro-F1 ")
     assert row.sentence.endswith(row.verdict)
 
 
 def test_without_a_baseline_or_a_cheap_arm_there_is_less_to_compare():
     hits = luck(np.random.default_rng(7), {"diffusion": 0.5, "classic": 0.5})
-    rows = bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"]
+    rows = bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS), CHEAP)["differences"]
     assert {(row["arm"], row["against"]) for row in rows} == {("diffusion", "classic")}
     hits = luck(np.random.default_rng(7), {"none": 0.5})
-    assert bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS))["differences"] == []
+    assert bootstrap.answer(bootstrap.bootstrap(predictions(hits), LABELS, [], SETTINGS), CHEAP)["differences"] == []
+
+
+def test_systems_are_compared_like_arms_and_are_cheap_as_they_are_told_to_be():
+    """The baseline and what needs diffusion are never the best cheap one, however good; of equals it is the first."""
+    hits = luck(np.random.default_rng(9), {"none": 0.9, "few": 0.4, "ensemble": 0.7, "denoisers": 0.8})
+    hits |= {("twin", seed): hits["ensemble", seed] for seed in range(3)}
+    found = bootstrap.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
+    cheap = {"none": True, "few": True, "ensemble": True, "twin": True, "denoisers": False}
+    against = [pair for pair in bootstrap.comparisons(found, "cnn", "macro_f1", cheap) if pair[1] != "none"]
+    assert against == [("denoisers", "ensemble")]
+    against = [row for row in bootstrap.answer(found, cheap)["differences"] if row["against"] == "ensemble"]
+    assert {row["arm"] for row in against} == {"denoisers"}
+    dear = cheap | {"ensemble": False, "twin": False}
+    against = [pair for pair in bootstrap.comparisons(found, "cnn", "macro_f1", dear) if pair[1] != "none"]
+    assert sorted(against) == [("denoisers", "few"), ("ensemble", "few"), ("twin", "few")]
+    with pytest.raises(bootstrap.StatisticsError, match="whether twin needs a diffusion model"):
+        bootstrap.answer(found, {arm: cheap[arm] for arm in cheap if arm != "twin"})
+
+
+def test_a_gain_in_order_alone_helps_rare_ap_and_leaves_rare_recall():
+    """All clips are taken for barks under both arms; `classic` gives rare clips higher probabilities of their class."""
+    table = predictions(luck(np.random.default_rng(10), {"none": 0.5, "classic": 0.5}))
+    rng = np.random.default_rng(11)
+    rare = rng.uniform(0, 0.3, len(table)) + np.where((table.arm == "classic") & (table.label == "whine"), 0.15, 0)
+    probability = {"probability/bark": 0.5, "probability/howl": 0.5 - rare, "probability/whine": rare}
+    found = bootstrap.bootstrap(table.assign(predicted="bark", **probability), LABELS, ["whine"], SETTINGS)
+    assert found.difference("cnn", "classic", "none", "rare_ap").verdict == "helps"
+    assert found.difference("cnn", "classic", "none", "rare_recall").mean == 0

@@ -24,8 +24,8 @@ def seeds() -> dict:
             "arm": arm,
             "seed": seed,
             "per_class": {
-                "howl": {"recall": 0.5, "precision": 0.25, "f1": 1 / 3},
-                "bark": {"recall": 0.7 + 0.1 * seed, "precision": 0.8, "f1": 0.75},
+                "howl": {"recall": 0.5, "precision": 0.25, "f1": 1 / 3, "ap": 0.4},
+                "bark": {"recall": 0.7 + 0.1 * seed, "precision": 0.8, "f1": 0.75, "ap": 0.9},
             },
             "confusion": [[1, 1], [3 - seed, 7 + seed]],
         }
@@ -57,6 +57,7 @@ def test_the_class_table_has_a_row_for_each_run_and_class(seeds):
     assert table.label.tolist()[:2] == ["bark", "howl"]
     assert table[(table.label == "bark") & (table.arm == "none")].recall.tolist() == pytest.approx([0.7, 0.8])
     assert table[table.label == "howl"].train_clips.unique().tolist() == [4]
+    assert table[table.label == "howl"].ap.tolist() == [0.4] * 4
 
 
 def test_a_curve_is_what_dvclive_wrote(tmp_path):
@@ -117,7 +118,7 @@ def answer(arms: list[str]) -> dict:
             "verdict": "cannot tell" if arm == arms[-1] else "helps",
             "sentence": "",
         }
-        for metric in ("rare_recall", "macro_f1", "recall/bark")
+        for metric in ("macro_f1", "rare_ap", "recall/bark")
         for arm, against in [*((arm, "none") for arm in arms[1:]), (arms[-1], arms[1])]
     ]
     return {"level": 0.95, "scores": {"cnn": {arm: {} for arm in arms}}, "differences": rows}
@@ -141,8 +142,10 @@ def test_a_single_arm_has_a_picture_without_differences(tmp_path):
 
 
 def test_every_arm_and_verdict_has_a_look_of_its_own():
-    arms = arm.names()
-    assert len(set(style.ARM_COLOURS)) == len(set(style.ARM_MARKERS)) >= len(arms)
+    looks = [style.arm_look(i) for i in range(max(16, len(arm.names())))]
+    assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == len(looks)
+    later = [style.arm_look(i) for i in range(2 * len(looks))]
+    assert len({tuple(look.items()) for look in later}) == len(later)
     assert len(set(plots.VERDICT_STYLES.values())) == len(plots.VERDICT_STYLES) == 3
 
 

@@ -11,10 +11,12 @@ import pytest
 from rich.console import Console
 from settings import settings_of
 
+from counterpoise.arms import arm as arms_room
 from counterpoise.evaluation import bootstrap, report, scores
 from counterpoise.metrics.intervals import Evaluation
 
 LABELS = ["bark", "howl", "whine"]
+SYSTEMS = {"ensemble_of_all_arms": True, "denoisers": False}  # whether they are cheap
 TRAIN_CLIPS = {"bark": 120, "howl": 60, "whine": 12}
 
 
@@ -30,11 +32,11 @@ def metrics_of(hits: dict[str, list[int]]) -> dict[str, dict]:
             ids = [f"c{i}" for i in range(60)]
             clips = pd.DataFrame({"clip_id": ids, "label": truth, "source_id": ids})
             tables.append(scores.predictions(clips, probabilities, LABELS, "cnn", arm, seed, 1))
-    table = pd.concat(tables)
+    table, cheap = pd.concat(tables), {arm: arms_room.is_cheap(arm) for arm in hits} | SYSTEMS
     return {
         **scores.summarise(scores.score_runs(table, LABELS, ["whine"]), TRAIN_CLIPS, ["whine"]),
         "answer": bootstrap.answer(
-            bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500))
+            bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500)), cheap
         ),
         "errors": scores.errors(table, {clip: f"data/raw/{clip}.flac" for clip in ids}),
     }
@@ -57,10 +59,30 @@ def test_the_table_shows_each_arm_with_its_interval_and_marks_the_best():
     row_none = next(line for line in text.splitlines() if line.startswith("none "))
     row_diffusion = next(line for line in text.splitlines() if line.startswith("diffusion "))
     low, high = (f"{end:.2f}"[1:] for end in metrics["answer"]["scores"]["cnn"]["diffusion"]["macro_f1"][1:])
-    assert f"•0.883 [{low}, {high}]" in row_diffusion
-    assert "0.517 [" in row_none and "•" not in row_none
-    assert row_diffusion.count("•0.883") == 4
-    assert row_diffusion.split()[-1] == "•0.117"  # calibration: lowest is best
+    assert f"•.883 [{low}, {high}]" in row_diffusion
+    assert ".517 [" in row_none and "•" not in row_none
+    assert row_diffusion.count("•.883") == 3  # macro-F1, rare recall, balanced accuracy
+    ap = metrics["summary"]["cnn"]["diffusion"]
+    assert f"•{ap['rare_ap']:.3f} [".replace("0.", ".") in row_diffusion
+    assert f"•{ap['mean_ap']:.3f}  ".replace("0.", ".") in row_diffusion
+    assert row_diffusion.split()[-1] == "•.117"  # calibration: lowest is best
+
+
+def test_a_perfect_score_takes_no_more_room_than_any_other():
+    text = printed(metrics_of({"none": [10, 11, 10], "ensemble_of_all_arms": [20, 20, 20]}))
+    row = next(line for line in text.splitlines() if line.startswith("ensemble_of_all_arms "))
+    assert row.count("•1.00 [") == 2 and row.count(", 1.0]") == 2
+    assert row.split()[-4:] == ["•1.00", "•1.00", "•1.00", "•.000"]  # mean AP, rare recall, balanced accuracy, ECE
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_each_class_has_its_recall_and_its_average_precision():
+    metrics = metrics_of(CLEAR)
+    for kind, title in (("recall", "recall"), ("ap", "average precision")):
+        below = printed(metrics).partition(f"{title}, by training clips")[2].splitlines()
+        row = next(line for line in below if line.startswith("none ")).split()
+        own = metrics["per_class"]["cnn"]["none"]
+        assert row == ["none", *(f"{own[label][kind]:.3f}".removeprefix("0") for label in LABELS)]
 
 
 def test_classes_stand_with_their_training_clips_largest_first():
@@ -78,9 +100,9 @@ def answer_of(metrics: dict[str, dict]) -> str:
 def test_the_answer_stands_last_in_sentences():
     metrics = metrics_of(CLEAR)
     text = answer_of(metrics)
-    row = next(row for row in metrics["answer"]["differences"] if row["metric"] == "rare_recall")
+    row = next(row for row in metrics["answer"]["differences"] if row["metric"] == "rare_ap")
     interval = f"[{row['corrected_low']:+.3f}, {row['corrected_high']:+.3f}]"
-    assert f"diffusion against none: rare recall +0.367 {interval}, helps." in text
+    assert f"diffusion against none: rare AP {row['mean']:+.3f} {interval}, helps." in text
     assert "diffusion against none: macro-F1 +0.367 [" in text
     assert "diffusion against none, class by class: bark, howl, whine (helps)." in text
     assert "95 %, over recordings and seeds, corrected, as are the verdicts, for 1 comparison(s); for 3 where" in text
@@ -94,8 +116,16 @@ def test_noise_is_not_called_a_gain():
 
 def test_cheap_arms_are_summed_up_and_the_best_of_them_is_what_diffusion_must_beat():
     text = answer_of(metrics_of({**CLEAR, "classic": [16, 17, 17], "mixup": [2, 1, 2], "oversample": [10, 10, 11]}))
-    assert "diffusion against classic, the best cheap arm: rare recall +0.050 [" in text
-    assert "Cheap arms against none, rare recall: classic (helps); mixup (hurts); oversample (cannot tell)." in text
+    assert "diffusion against classic, the best cheap one: macro-F1 +0.050 [" in text
+    assert "Cheap ones against none, macro-F1: classic (helps); mixup (hurts); oversample (cannot tell)." in text
+
+
+def test_a_system_is_cheap_if_the_answer_says_so():
+    text = answer_of(metrics_of({"none": [10, 11, 10], "ensemble_of_all_arms": [17, 18, 18], "denoisers": [4, 5, 3]}))
+    assert "denoisers against none: macro-F1" in text and "class by class" in text
+    assert "denoisers against ensemble_of_all_arms, the best cheap one: macro-F1" in text
+    assert "Cheap ones against none, macro-F1: ensemble_of_all_arms (helps)." in text
+    assert "ensemble_of_all_arms against none" not in text
 
 
 def test_one_seed_and_nothing_to_compare_are_said_plainly():
@@ -110,15 +140,19 @@ def test_errors_are_named():
     assert text.count("Wrong in 100% of all runs: data/raw/c") == 3
 
 
-def test_nine_arms_fit_into_eighty_columns():
+def test_sixteen_rows_fit_into_eighty_columns():
     arms = ["none", "class_weights", "oversample", "undersample", "mixup", "classic", "roundtrip", "diffusion"]
-    text = printed(metrics_of({arm: [10 + i, 11, 10] for i, arm in enumerate([*arms, "diffusion_classic"])}))
+    arms += ["diffusion_classic", *SYSTEMS, *(f"arm_{i}" for i in range(5))]
+    text = printed(metrics_of({arm: [4 + i, 11, 10] for i, arm in enumerate(arms)}))
     assert max(map(len, text.splitlines())) <= 80 and "…" not in text
-    assert "diffusion_classic" in text
+    for kind in ("scores on the test split", "recall, by training clips", "average precision, by training clips"):
+        rows = [line.split()[0] for line in text.partition(kind)[2].splitlines()[1:] if line.strip()]
+        start = rows.index("none")
+        assert rows[start : start + 16] == arms
 
 
 def test_a_narrow_terminal_gets_several_tables_of_recall():
-    text = printed(metrics_of(CLEAR), width=30)
+    text = printed(metrics_of(CLEAR), width=24)
     classes = [line.split() for line in text.splitlines() if line.split()[:1] in (["bark"], ["whine"])]
     assert ["bark", "howl"] in classes and ["whine"] in classes
 
@@ -143,4 +177,13 @@ def test_missing_or_broken_metrics_name_the_file_and_the_next_command(tmp_path):
     assert "Traceback" not in done.stderr
     (tmp_path / "summary.json").write_text("{")
     with pytest.raises(report.ReportError, match="summary.json is not valid JSON"):
+        report.read(tmp_path)
+
+
+def test_metrics_of_an_older_version_ask_for_a_run(tmp_path):
+    metrics = metrics_of(CLEAR)
+    del metrics["answer"]["cheap"]
+    for name, content in metrics.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    with pytest.raises(report.ReportError, match="answer.json is of an older version.*make run"):
         report.read(tmp_path)

@@ -7,27 +7,38 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
+from counterpoise.core import tables
 from counterpoise.evaluation import scores
 from counterpoise.splits import balance
 
 LABELS = ["bark", "howl", "whine"]
 
 
+def run_of(truth: list[str], predicted: list[str], seed: int = 0) -> pd.DataFrame:
+    """A table of predictions of one run, which is sure of each."""
+    ids = [f"c{i}" for i in range(len(truth))]
+    clips = pd.DataFrame({"clip_id": ids, "label": truth, "source_id": ids})
+    sure = np.array([[name == label for label in LABELS] for name in predicted], float)
+    return scores.predictions(clips, sure, LABELS, "cnn", "none", seed, 1)
+
+
 def test_scores_agree_with_a_case_computed_by_hand():
     truth = ["bark", "bark", "bark", "bark", "howl", "howl", "whine", "whine"]
     predicted = ["bark", "bark", "bark", "howl", "howl", "bark", "whine", "whine"]
-    found = scores.scores(truth, predicted, LABELS)
+    found = scores.scores(run_of(truth, predicted), LABELS)
     assert found["confusion"] == [[3, 1, 0], [1, 1, 0], [0, 0, 2]]
     assert found["accuracy"] == 6 / 8
     assert found["balanced_accuracy"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
     assert found["macro_f1"] == pytest.approx((3 / 4 + 1 / 2 + 1) / 3)
-    assert found["per_class"]["bark"] == {"precision": 3 / 4, "recall": 3 / 4, "f1": 3 / 4, "support": 4}
+    # Of the 4 clips that pass for barks 3 are, and all 4 tie; the fourth bark comes with the 4 others
+    ap = 3 / 4 * 3 / 4 + 1 / 4 * 4 / 8
+    assert found["per_class"]["bark"] == {"recall": 3 / 4, "precision": 3 / 4, "f1": 3 / 4, "ap": ap, "support": 4}
 
 
 def test_scores_agree_with_scikit_learn_on_random_labels():
     rng = np.random.default_rng(0)
     truth, predicted = rng.choice(LABELS, 200), rng.choice(LABELS, 200)
-    found = scores.scores(truth, predicted, LABELS)
+    found = scores.scores(run_of(truth, predicted), LABELS)
     assert found["macro_f1"] == pytest.approx(metrics.f1_score(truth, predicted, average="macro"))
     assert found["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(truth, predicted))
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted))
@@ -37,40 +48,39 @@ def test_scores_agree_with_scikit_learn_on_random_labels():
 
 
 def test_a_class_that_is_never_predicted_scores_zero_without_a_warning(recwarn):
-    found = scores.scores(["bark", "howl", "whine"], ["bark", "bark", "whine"], LABELS)
-    assert found["per_class"]["howl"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
+    found = scores.scores(run_of(["bark", "howl", "whine"], ["bark", "bark", "whine"]), LABELS)
+    howl = {"recall": 0.0, "precision": 0.0, "f1": 0.0, "ap": pytest.approx(1 / 3), "support": 1}
+    assert found["per_class"]["howl"] == howl
     assert found["macro_f1"] == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert not recwarn.list
 
 
 def test_a_class_without_test_clips_is_left_out_of_the_balanced_accuracy_only():
-    found = scores.scores(["bark", "howl"], ["bark", "howl"], LABELS)
+    found = scores.scores(run_of(["bark", "howl"], ["bark", "howl"]), LABELS)
     assert found["balanced_accuracy"] == 1.0
-    assert found["macro_f1"] == pytest.approx(2 / 3)
+    assert found["macro_f1"] == found["mean_ap"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(
-    ("truth", "predicted", "message"),
-    [
-        (["bark"], ["bark", "howl"], "1 true labels and 2 predictions"),
-        ([], [], "at least 1"),
-        (["meow"], ["bark"], "unknown label.*meow.*bark, howl, whine"),
-        (["bark"], ["meow"], "unknown label.*meow"),
-    ],
-)
-def test_labels_that_do_not_fit_are_named(truth, predicted, message):
-    with pytest.raises(ValueError, match=message):
-        scores.scores(truth, predicted, LABELS)
+def test_labels_that_do_not_fit_are_named():
+    run = run_of(["bark", "howl"], ["bark", "bark"])
+    with pytest.raises(ValueError, match="at least 1"):
+        scores.scores(run[:0], LABELS)
+    for column in ("label", "predicted"):
+        with pytest.raises(ValueError, match="unknown label.*meow.*bark, howl, whine"):
+            scores.scores(run.assign(**{column: "meow"}), LABELS)
+    with pytest.raises(ValueError, match="unknown label.*meow"):
+        scores.scores(run, LABELS, ["meow"])
 
 
-def test_predictions_hold_the_most_likely_class_and_the_probability_of_the_true_one():
+def test_predictions_hold_the_most_likely_class_and_the_probability_of_each():
     clips = pd.DataFrame({"clip_id": ["a", "b"], "label": ["howl", "bark"], "source_id": ["r", "s"]}, index=[7, 3])
     probabilities = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     found = scores.predictions(clips, probabilities, LABELS, "cnn", "none", 4, 2)
-    assert list(found.columns) == list(scores.PREDICTIONS)
+    assert list(found.columns) == list(scores.columns(LABELS))
     assert found.predicted.tolist() == ["bark", "whine"]
     assert found.true_probability.tolist() == [0.3, 0.1]
     assert found.confidence.tolist() == [0.5, 0.7]
+    assert found[[f"probability/{label}" for label in LABELS]].to_numpy().tolist() == probabilities.tolist()
     assert found.source_id.tolist() == ["r", "s"] and found.fold.tolist() == [2, 2]
     assert found[["model", "arm", "seed"]].drop_duplicates().values.tolist() == [["cnn", "none", 4]]
 
@@ -79,6 +89,19 @@ def test_probabilities_of_another_shape_are_refused():
     clips = pd.DataFrame({"clip_id": ["a"], "label": ["howl"], "source_id": ["r"]})
     with pytest.raises(ValueError, match=r"\[1, 2\]; expected \[1 clips, 3 classes\]"):
         scores.predictions(clips, np.ones((1, 2)) / 2, LABELS, "cnn", "none", 0, 1)
+
+
+def test_probabilities_that_six_digits_cannot_tell_apart_rank_the_same_when_read_again(tmp_path):
+    rest = np.array([1e-7, 2e-7, 3e-7, 4e-7])  # clips in the wrong order for a bark, all with probabilities near 1
+    clips = pd.DataFrame(
+        {"clip_id": list("abcd"), "label": ["howl", "bark", "howl", "bark"], "source_id": list("rstu")}
+    )
+    probabilities = np.column_stack([1 - rest, rest, 0 * rest])
+    run = scores.predictions(clips, probabilities, LABELS, "cnn", "none", 0, 1)
+    tables.write(run, tmp_path / "predictions.csv", exact=True)
+    again = tables.read(tmp_path / "predictions.csv", scores.columns(LABELS))
+    assert scores.scores(again, LABELS) == scores.scores(run, LABELS)
+    assert scores.scores(again, LABELS)["per_class"]["bark"]["ap"] == (1 / 2 + 2 / 4) / 2
 
 
 def test_a_class_is_rare_below_half_of_the_largest():
@@ -93,14 +116,7 @@ def test_classes_made_scarce_on_purpose_are_the_rare_ones_even_where_they_are_wh
 def two_seeds_of_one_arm(rare=()) -> list[dict]:
     truth = ["bark", "bark", "howl", "howl", "whine", "whine"]
     answers = {0: truth, 1: ["bark", "bark", "howl", "bark", "bark", "bark"]}
-    clips = pd.DataFrame({"clip_id": list("abcdef"), "label": truth, "source_id": list("rrsstt")})
-    tables = [
-        scores.predictions(
-            clips, np.array([[a == label for label in LABELS] for a in answer], float), LABELS, "cnn", "none", seed, 1
-        )
-        for seed, answer in answers.items()
-    ]
-    return scores.score_runs(pd.concat(tables), LABELS, rare)
+    return scores.score_runs(pd.concat([run_of(truth, own, seed) for seed, own in answers.items()]), LABELS, rare)
 
 
 def test_summaries_are_means_over_the_seeds():
@@ -112,15 +128,20 @@ def test_summaries_are_means_over_the_seeds():
     assert views["summary"]["cnn"]["none"]["rare_recall"] == pytest.approx((1.0 + (0.5 + 0.0) / 2) / 2)
     assert views["per_class"]["cnn"]["none"]["howl"]["recall"] == 0.75
     assert views["per_class"]["cnn"]["none"]["bark"]["precision"] == pytest.approx((1 + 2 / 5) / 2)
+    howl = 1 / 2 * 1 + 1 / 2 * 2 / 6  # average precision of the second seed: one howl is sure, the other last of all
+    assert views["per_class"]["cnn"]["none"]["howl"]["ap"] == pytest.approx((1 + howl) / 2, abs=1e-4)
+    assert views["seeds"]["runs"][1]["per_class"]["howl"]["ap"] == pytest.approx(howl, abs=1e-6)
+    whine = 2 / 6  # all clips tie
+    assert views["summary"]["cnn"]["none"]["rare_ap"] == pytest.approx((1 + (howl + whine) / 2) / 2, abs=1e-4)
     assert views["seeds"]["rare"] == ["howl", "whine"]
     assert [run["seed"] for run in views["seeds"]["runs"]] == [0, 1]
     assert views["seeds"]["runs"][1]["confusion"] == [[2, 0, 0], [1, 1, 0], [2, 0, 0]]
     assert json.loads(json.dumps(views)) == views
 
 
-def test_without_a_rare_class_there_is_no_rare_recall():
+def test_without_a_rare_class_there_is_no_mean_of_the_rare():
     views = scores.summarise(two_seeds_of_one_arm(), {"bark": 10, "howl": 10, "whine": 10}, [])
-    assert "rare_recall" not in views["summary"]["cnn"]["none"]
+    assert set(scores.METRICS) - set(views["summary"]["cnn"]["none"]) == {"rare_ap", "rare_recall"}
 
 
 def errors_of_two_arms() -> dict:

@@ -250,9 +250,3 @@ ARM = Arm(about="a few", cheap=True, real=lambda material: material.training.gro
     assert counts(table) == dict.fromkeys(CLASSES, 1)
     with pytest.raises(ArmError, match="no arm is called 'none'.*few"):
         load("none")
-
-
-def test_the_best_cheap_arm_is_neither_the_baseline_nor_diffusion():
-    scores = {"none": 0.9, "classic": 0.4, "mixup": 0.6, "diffusion": 0.8, "roundtrip": 0.6}
-    assert arms_room.best_cheap(scores, scores.get) == "mixup"
-    assert arms_room.best_cheap(["none", "diffusion"], scores.get) is None

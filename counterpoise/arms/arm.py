@@ -98,9 +98,3 @@ def load(name: str) -> "Arm":
 def is_cheap(name: str) -> bool:
     """Whether an arm works without a diffusion model. One of an older version is told by its name."""
     return load(name).cheap if name in names() else not name.startswith("diffusion")
-
-
-def best_cheap(arms: Iterable[str], score: Callable[[str], float]) -> str | None:
-    """The cheap arm, but the baseline, with the highest score, or None where there is none; of equals the first."""
-    cheap = [arm for arm in arms if arm != BASELINE and is_cheap(arm)]
-    return max(cheap, key=score) if cheap else None

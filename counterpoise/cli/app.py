@@ -78,7 +78,7 @@ def compare(
     metric: Annotated[
         str | None,
         typer.Option(
-            help="Of verdicts and picture (rare_recall). With --x also of generated sounds: recognised, kad …"
+            help="Of verdicts and picture (macro_f1), or rare_ap … With --x also of generated sounds: recognised, kad …"
         ),
     ] = None,
     folder: Annotated[Path, typer.Option(help="For tables and pictures.")] = Path("plots/compare"),

@@ -24,11 +24,12 @@ from counterpoise.compare.configurations import (
     unusual,
 )
 from counterpoise.compare.experiments import ExperimentsError
-from counterpoise.compare.scores import generated, measures, rare_classes, resample, score, verdicts
+from counterpoise.compare.scores import cheap, generated, measures, rare_classes, resample, score, verdicts
 from counterpoise.compare.tables import numbered, score_table, verdict_table
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.evaluation import metrics
 from counterpoise.evaluation.bootstrap import StatisticsError
+from counterpoise.evaluation.metrics import HEADLINES
 from counterpoise.metrics.intervals import Evaluation
 
 FOLDER = Path("plots/compare")
@@ -46,7 +47,7 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
         num: how many commits, each with its experiments.
         all_branches: those of all branches, too.
         x: the parameter on the picture's axis; None draws all configurations below each other.
-        metric: of the verdicts and the picture; None takes rare recall, or macro-F1 where no class is rare.
+        metric: of the verdicts and the picture; None takes the first headline.
         folder: where files are written.
 
     Raises:
@@ -56,7 +57,7 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
     runs, notes = experiments.collect(num, all_branches)
     configurations, repeats = group(runs)
     rare = {key: rare_classes(configurations, list(key)) for key in {tuple(one.labels) for one in configurations}}
-    metric = metric or ("rare_recall" if any(rare.values()) else "macro_f1")
+    metric = metric or HEADLINES[0]
     _check(x, metric, configurations, any(rare.values()))
 
     # Resample, as sure as the workspace wants to be
@@ -69,7 +70,12 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
         except (ExperimentsError, StatisticsError) as error:
             notes.append(f"no intervals for {name(one, configurations)}: {error}")
         frames.append(score(one, own, found.get(i)).assign(configuration=i))
-    scored, judged = pd.concat(frames), verdicts(found, metric)
+    scored = pd.concat(frames)
+    if metric not in set(scored.metric) and not any(generated(one, metric) for one in configurations):
+        raise CompareError(
+            f"--metric {metric} is in none of these runs, which are older than it: `dvc repro` makes one"
+        )
+    judged = verdicts(found, {i: cheap(one) for i, one in enumerate(configurations, 1)}, metric)
 
     # Print
     console.print(score_table(scored, configurations))
@@ -118,7 +124,7 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
         example = "" if keys else "`dvc exp run --queue -S aug.factor=0,1,2,4`, then `dvc exp run --run-all`"
         raise CompareError(f"--x {x}: this parameter is the same in all runs, or does not exist; {differ}{example}")
     labels = dict.fromkeys(label for one in configurations for label in one.labels)
-    known = metrics.known(rare) + [f"recall/{label}" for label in labels]
+    known = metrics.known(rare) + metrics.of_class(list(labels))
     if metric in known:
         return
     if not any(generated(one, metric) for one in configurations):

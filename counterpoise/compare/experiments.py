@@ -57,6 +57,7 @@ class Experiment:
     sources: str  # digest of the code and the sounds that the stages read
     hashes: dict[str, str]  # MD5 of what DVC's cache holds of it, by path
     metrics: dict[str, dict] = field(repr=False)  # `seeds`, and `generated` where sounds were generated
+    cheap: dict[str, bool] = field(default_factory=dict)  # which arms need no diffusion model; empty in older runs
 
 
 def collect(num: int = 1, all_branches: bool = False) -> tuple[list[Experiment], list[str]]:
@@ -129,19 +130,21 @@ def _experiment(name: str, rev: str, data: dict, of_dvc: bool) -> Experiment:
     """Read one run. DVC saves experiments when they are done; a commit or the workspace may be half way."""
     params = data["params"].get("params.yaml", {}).get("data", {})
     texts = {metric: _read(rev, f"metrics/{metric}.json") for metric in METRICS}
+    answer = _read(rev, "metrics/answer.json")
     if texts["seeds"] is None:
         raise ExperimentsError("has no results, metrics/seeds.json is missing: `dvc repro` makes them")
     if changed := [] if of_dvc else _changed(params, _read(rev, "dvc.lock")):
         raise ExperimentsError(f"has results of other values of {', '.join(changed)}: `dvc repro` mends that")
     try:
         metrics = {metric: json.loads(text) for metric, text in texts.items() if text is not None}
+        cheap = {} if answer is None else json.loads(answer).get("cheap", {})
     except ValueError as error:
         raise ExperimentsError(f"has metrics that are no JSON ({error}): run `dvc repro`") from None
     hashes = {path: out["hash"] for path, out in data["outs"].items() if out["hash"] and out["use_cache"]}
     # Without paths: /sounds is `../sounds` of the workspace, and `sounds` of a commit.
     read = sorted(dep["hash"] or "" for path, dep in data["deps"].items() if not _is_made(path, data["outs"]))
     sources = hashlib.sha256(json.dumps(read).encode()).hexdigest()[:7]
-    return Experiment(name, rev, _renamed(_flat(params)), sources, hashes, metrics)
+    return Experiment(name, rev, _renamed(_flat(params)), sources, hashes, metrics, cheap)
 
 
 def _changed(params: dict, lock: bytes | None) -> list[str]:

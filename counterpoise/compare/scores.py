@@ -6,6 +6,7 @@ classes.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -17,7 +18,7 @@ from counterpoise.compare.configurations import Configuration
 from counterpoise.compare.experiments import ExperimentsError
 from counterpoise.evaluation import metrics
 from counterpoise.evaluation.bootstrap import Bootstrap, Difference, bootstrap, comparisons
-from counterpoise.evaluation.scores import PREDICTIONS
+from counterpoise.evaluation.scores import columns
 from counterpoise.metrics.intervals import Evaluation
 
 ALIASES = {"cosine": "root_cosine"}  # of measures of generated sounds
@@ -36,7 +37,7 @@ def rare_classes(configurations: list[Configuration], labels: list[str]) -> list
 
 
 def score(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.DataFrame:
-    """A configuration's scores: a row for each model, arm and metric (METRICS and `recall/<label>`).
+    """A configuration's scores: a row for each model, arm and metric (METRICS, `recall/<label>` and `ap/<label>`).
 
     Returns:
         Columns model, arm, metric, mean (over folds of means over seeds), sd (over folds), low, high, folds, seeds;
@@ -46,7 +47,7 @@ def score(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.Da
         {"fold": i, "model": result["model"], "arm": result["arm"], "metric": metric, "value": value}
         for i, run in enumerate(one.runs.values())
         for result in run.metrics["seeds"]["runs"]
-        for metric, value in _values(result, one.labels, rare).items()
+        for metric, value in _values(result, rare).items()
     ]
     keys = ["model", "arm", "metric"]
     by_fold = pd.DataFrame(rows).groupby([*keys, "fold"], sort=False).value.agg(["mean", "size"])
@@ -58,13 +59,24 @@ def score(one: Configuration, rare: list[str], found: Bootstrap | None) -> pd.Da
     return frame.reset_index()[[*keys, "mean", "sd", "low", "high", "folds", "seeds"]]
 
 
-def _values(result: dict, labels: list[str], rare: list[str]) -> dict[str, float]:
-    """One run's metrics, with the recall of these rare classes rather than of its own."""
-    recall = {label: result["per_class"][label]["recall"] for label in labels}
+def _values(result: dict, rare: list[str]) -> dict[str, float]:
+    """One run's metrics, with the mean of these rare classes rather than of its own. Older runs know no AP."""
     values = {name: result[name] for name in metrics.known(rare=False) if name in result}
-    if rare:
-        values["rare_recall"] = float(np.mean([recall[label] for label in rare]))
-    return values | {f"recall/{label}": value for label, value in recall.items()}
+    for kind in metrics.OF_CLASS:
+        own = {label: row[kind] for label, row in result["per_class"].items() if kind in row}
+        if rare and own:
+            values[f"rare_{kind}"] = float(np.mean([own[label] for label in rare]))
+        values |= {f"{kind}/{label}": value for label, value in own.items()}
+    return values
+
+
+def cheap(one: Configuration) -> dict[str, bool]:
+    """By arm or system, whether it needs no diffusion model: as its runs say, or by its name where they are older."""
+    found = {}
+    for run in one.runs.values():
+        arms = dict.fromkeys(result["arm"] for result in run.metrics["seeds"]["runs"])
+        found |= {arm: run.cheap[arm] if arm in run.cheap else is_cheap(arm) for arm in arms}
+    return found
 
 
 def resample(one: Configuration, rare: list[str], settings: Evaluation) -> Bootstrap:
@@ -76,7 +88,7 @@ def resample(one: Configuration, rare: list[str], settings: Evaluation) -> Boots
     """
     tables = [experiments.table(run, "data/predictions.csv") for run in one.runs.values()]
     for run, table in zip(one.runs.values(), tables):
-        if missing := set(PREDICTIONS) - set(table):
+        if missing := set(columns(one.labels)) - set(table):
             raise ExperimentsError(
                 f"data/predictions.csv of {run.name} is of an older version, without {', '.join(sorted(missing))}: run "
                 f"it again"
@@ -84,11 +96,12 @@ def resample(one: Configuration, rare: list[str], settings: Evaluation) -> Boots
     return bootstrap(pd.concat(tables), one.labels, rare, settings)
 
 
-def verdicts(found: dict[int, Bootstrap], metric: str) -> pd.DataFrame:
-    """Every arm with variations of diffusion against `none` and against the best cheap arm, in every configuration.
+def verdicts(found: dict[int, Bootstrap], cheap: Mapping[int, Mapping[str, bool]], metric: str) -> pd.DataFrame:
+    """Every arm that needs a diffusion model against `none` and against the best cheap one, in every configuration.
 
     Args:
         found: by configuration.
+        cheap: by configuration and arm, as :func:`cheap` says.
 
     Returns:
         Columns configuration, model, metric, arm, against, and the fields of `bootstrap.Difference`, corrected for all
@@ -99,8 +112,8 @@ def verdicts(found: dict[int, Bootstrap], metric: str) -> pd.DataFrame:
         for i, one in found.items()
         for model in dict.fromkeys(model for model, _ in one.runs)
         if metric in one.metrics
-        for arm, other in comparisons(one, model, metric)
-        if not is_cheap(arm)
+        for arm, other in comparisons(one, model, metric, cheap[i])
+        if not cheap[i][arm]
     ]
     rows = [
         {"configuration": i, "model": model, "metric": metric, "arm": arm, "against": other}

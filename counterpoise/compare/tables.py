@@ -16,7 +16,7 @@ def numbered(configurations: list[Configuration]) -> bool:
 
 
 def score_table(scores: pd.DataFrame, configurations: list[Configuration]) -> Table:
-    """Rows: configuration, model, arm. Columns: the parameters that differ, macro-F1 and rare recall with intervals."""
+    """Rows: configuration, model, arm. Columns: the parameters that differ, the headlines with intervals."""
     metrics = [metric for metric in HEADLINES if metric in set(scores.metric)]
     folded = scores.folds.max() > 1
     titles = [title(metric) + (" ± SD of folds" if folded else "") for metric in metrics]

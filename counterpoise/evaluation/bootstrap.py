@@ -17,6 +17,7 @@ it is the same draw for every arm, so that a difference between two arms is pair
 What a training and a recording have in common is counted by both 1 and 2, which errs on the wide side.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -25,9 +26,9 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
-from counterpoise.arms.arm import BASELINE, best_cheap, is_cheap
+from counterpoise.arms.arm import BASELINE
 from counterpoise.core import CounterpoiseError
-from counterpoise.evaluation import metrics
+from counterpoise.evaluation import metrics, scores
 from counterpoise.evaluation.metrics import HEADLINES, METRICS, Outcome
 from counterpoise.metrics.intervals import Evaluation
 
@@ -58,13 +59,13 @@ class Difference:
 class Bootstrap:
     """Draws of every metric of every model and arm, made by :func:`bootstrap`: B draws, F folds, S seeds, M metrics.
 
-    The metrics are those of METRICS, and for each class `recall/<label>`. Each is computed in each fold and run, and
-    averaged over seeds and folds.
+    The metrics are those of METRICS, and for each class `recall/<label>` and `ap/<label>`. Each is computed in each
+    fold and run, and averaged over seeds and folds. An arm may also be a system of several networks.
     """
 
     level: float
     metrics: list[str]
-    recordings: dict[str, int]  # by metric: the test recordings that it rests on
+    recordings: dict[str, int]  # by metric: the test recordings of the classes that it is about
     freedom: dict[str, int]  # by metric: those recordings less their strata
     runs: dict[tuple[str, str], np.ndarray]  # by (model, arm): [F, S, M], on the test recordings as they are
     resampled: dict[tuple[str, str], np.ndarray]  # by (model, arm): [B, M], means over runs on resampled recordings
@@ -158,10 +159,10 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     """Draw recordings and seeds again and again.
 
     Args:
-        predictions: the table `scores.PREDICTIONS`, of one test fold or of several put together. In every fold all
-            runs were tested on the same clips; every arm of a model has the same seeds in every fold.
+        predictions: a table with the columns `scores.columns(labels)`, of one test fold or of several put together. In
+            every fold all runs were tested on the same clips; every arm of a model has the same seeds in every fold.
         labels: the K classes' slugs.
-        rare: those whose mean recall is `rare_recall`; may be empty.
+        rare: those that `rare_ap` and `rare_recall` are about; may be empty.
         evaluation: how many draws, their seed, and the intervals' level.
 
     Raises:
@@ -170,11 +171,11 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     seeds = _seeds(predictions)
     known = metrics.known(bool(rare))
     of_metric = {name: rare if METRICS[name].of_rare else labels for name in known}
-    of_metric |= {f"recall/{label}": [label] for label in labels}
+    of_metric |= {name: [name.partition("/")[2]] for name in metrics.of_class(labels)}
 
     def values(outcome: Outcome, weights: np.ndarray) -> np.ndarray:  # [B, M]
         columns = [METRICS[name].function(outcome, weights) for name in known]
-        return np.column_stack([*columns, metrics.recalls(outcome, weights)])
+        return np.column_stack([*columns, *(kind.function(outcome, weights) for kind in metrics.OF_CLASS.values())])
 
     pairs = predictions[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     folds, draws, rng = sorted(predictions.fold.unique()), evaluation.resamples, np.random.default_rng(evaluation.seed)
@@ -200,48 +201,68 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     return Bootstrap(evaluation.level, list(of_metric), recordings, freedom, runs, resampled, noise)
 
 
-def comparisons(found: Bootstrap, model: str, metric: str) -> list[tuple[str, str]]:
-    """Who is compared with whom: every arm with `none`, and every arm with diffusion with the best cheap arm.
+def comparisons(found: Bootstrap, model: str, metric: str, cheap: Mapping[str, bool]) -> list[tuple[str, str]]:
+    """Who is compared with whom: every arm with `none`, and every arm with diffusion with the best cheap one.
 
-    The best cheap arm is chosen with hindsight, by the same test clips, which speaks against diffusion.
+    The best cheap one, `none` left out, is chosen with hindsight, by the same test clips, which speaks against
+    diffusion. Of equals it is the first.
+
+    Args:
+        cheap: by arm or system, whether it needs no diffusion model.
+
+    Raises:
+        StatisticsError: `cheap` lacks one.
     """
     arms = [arm for of, arm in found.runs if of == model]
+    if unknown := [arm for arm in arms if arm not in cheap]:
+        raise StatisticsError(f"nothing says whether {', '.join(unknown)} needs a diffusion model; expected in `cheap`")
     pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
-    best = best_cheap(arms, lambda arm: found.estimate(model, arm, metric))
-    return pairs + ([(arm, best) for arm in arms if not is_cheap(arm)] if best else [])
+    others = [arm for arm in arms if arm != BASELINE and cheap[arm]]
+    if not others:
+        return pairs
+    best = max(others, key=lambda arm: found.estimate(model, arm, metric))
+    return pairs + [(arm, best) for arm in arms if not cheap[arm]]
 
 
-def answer(found: Bootstrap) -> dict:
+def answer(found: Bootstrap, cheap: Mapping[str, bool]) -> dict:
     """Which arms help, by how much, and how sure that is, ready for JSON.
 
-    Arms are compared as :func:`comparisons` says. Intervals are corrected for all comparisons of a model and metric;
-    recalls count as one metric.
+    Arms are compared as :func:`comparisons` says, by the headlines and by the recall of each class. Average precision
+    of single classes has intervals and no comparisons: it would ask the same of each class a second time. Intervals are
+    corrected for all comparisons of a model and metric; recalls count as one metric.
+
+    Args:
+        cheap: by arm or system, whether it needs no diffusion model.
 
     Returns:
-        `level`; `scores` {model: {arm: {metric: [mean, low, high]}}}; `differences`, rows of {model, metric, arm,
-        against, comparisons, the fields of :class:`Difference`, sentence}.
+        `level`; `cheap`; `scores` {model: {arm: {metric: [mean, low, high]}}}; `differences`, rows of {model, metric,
+        arm, against, comparisons, the fields of :class:`Difference`, sentence}.
+
+    Raises:
+        StatisticsError: `cheap` lacks an arm or system.
     """
-    scores, rows = {}, []
+    by_model, rows = {}, []
     for model, arm in found.runs:
-        scores.setdefault(model, {})[arm] = {
+        by_model.setdefault(model, {})[arm] = {
             metric: [round(x, 4) for x in (found.estimate(model, arm, metric), *found.interval(model, arm, metric))]
             for metric in found.metrics
         }
     recalls = [metric for metric in found.metrics if metrics.is_recall(metric)]
-    for model in scores:
+    for model in by_model:
         for metric in [*(name for name in HEADLINES if name in found.metrics), *recalls]:
-            pairs = comparisons(found, model, metric)
+            pairs = comparisons(found, model, metric, cheap)
             many = len(pairs) * (len(recalls) if metric in recalls else 1)
             for arm, against in pairs:
                 one = found.difference(model, arm, against, metric, many)
                 numbers = {k: v if isinstance(v, str) else round(v, 4) for k, v in asdict(one).items()}
                 row = {"model": model, "metric": metric, "arm": arm, "against": against, "comparisons": many}
                 rows.append({**row, **numbers, "sentence": _sentence(arm, against, metric, one)})
-    return {"level": found.level, "scores": scores, "differences": rows}
+    told = {arm: cheap[arm] for _, arm in found.runs}
+    return {"level": found.level, "cheap": told, "scores": by_model, "differences": rows}
 
 
 def _sentence(arm: str, against: str, metric: str, one: Difference) -> str:
-    whom = against if against == BASELINE else f"{against}, the best cheap arm"
+    whom = against if against == BASELINE else f"{against}, the best cheap one"
     title = metrics.title(metric)
     verdict: str = one.verdict
     if verdict == "cannot tell" and not one.corrected_low <= 0 <= one.corrected_high:
@@ -280,10 +301,8 @@ def _outcomes(
     """
     clips = fold.drop_duplicates("clip_id").sort_values(["source_id", "clip_id"])
     recording, sources = pd.factorize(clips.source_id)
-    number = pd.Index(labels)
-    truth = number.get_indexer(clips.label)
     amounts = np.zeros((len(sources), len(labels)))
-    np.add.at(amounts, (recording, truth), 1)
+    np.add.at(amounts, (recording, pd.Index(labels).get_indexer(clips.label)), 1)
     found = {}
     for run, table in fold.groupby(["model", "arm", "seed"]):
         if set(table.clip_id) != set(clips.clip_id) or len(table) != len(clips):
@@ -291,8 +310,7 @@ def _outcomes(
                 f"{' '.join(map(str, run))} was tested on other clips of fold {table.fold.iloc[0]} than the rest "
                 f"({len(table)}, not {len(clips)}). Run `dvc repro evaluate` for that fold."
             )
-        predicted = number.get_indexer(table.set_index("clip_id").predicted.reindex(clips.clip_id))
-        found[run] = Outcome(truth, predicted, len(labels), tuple(labels.index(label) for label in rare))
+        found[run] = scores.outcome(table.set_index("clip_id").loc[clips.clip_id], labels, rare)
     return recording, amounts.argmax(axis=1), found
 
 

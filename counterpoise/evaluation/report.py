@@ -8,12 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from counterpoise.arms.arm import BASELINE, is_cheap
+from counterpoise.arms.arm import BASELINE
 from counterpoise.core import CounterpoiseError
-from counterpoise.evaluation.metrics import HEADLINES, METRICS, is_recall, title
+from counterpoise.evaluation.metrics import HEADLINES, METRICS, OF_CLASS, is_recall, title
 from counterpoise.evaluation.scores import by_size
 
-NUMBER = 6  # characters of a marked score
+NUMBER = 5  # characters of a marked score
 VERDICTS = ("helps", "hurts", "cannot tell")
 
 
@@ -25,7 +25,7 @@ def read(folder: str | Path) -> dict[str, dict]:
     """Read what `evaluate` wrote: `scores.summarise`'s three views, `bootstrap.answer` and `scores.errors`.
 
     Raises:
-        ReportError: a file is missing or is no JSON.
+        ReportError: a file is missing, is no JSON, or is of an older version.
     """
     metrics = {}
     for name in ("summary", "per_class", "seeds", "answer", "errors"):
@@ -36,27 +36,31 @@ def read(folder: str | Path) -> dict[str, dict]:
             raise ReportError(f"{path} is missing: there are no results yet, run `make run`") from None
         except json.JSONDecodeError as error:
             raise ReportError(f"{path} is not valid JSON ({error}): run `make run` to write it anew") from None
+    if "cheap" not in metrics["answer"]:
+        raise ReportError(f"{Path(folder) / 'answer.json'} is of an older version: run `make run` to write it anew")
     return metrics
 
 
 def show(metrics: dict[str, dict], console: Console) -> None:
-    """Print for each model its scores, its recall by class and its errors, then the answer and where to look next."""
+    """Print for each model its scores, in all and by class, and its errors, then the answer and where to look next."""
     seeds, answer = metrics["seeds"], metrics["answer"]
     for model, arms in metrics["summary"].items():
         runs = len({run["seed"] for run in seeds["runs"] if run["model"] == model})
         errors = metrics["errors"][model]
         console.print(_scores(model, arms, answer, errors["arms"], runs))
-        for table in _recalls(metrics["per_class"][model], seeds["train_clips"], console.width):
-            console.print()
-            console.print(table)
+        for kind, metric in OF_CLASS.items():
+            tables = _of_class(kind, metrics["per_class"][model], seeds["train_clips"], console.width)
+            console.print(f"\n[bold]{metric.title}, by training clips[/]", highlight=False)
+            console.print(*tables, sep="\n\n")
         console.print()
         _print(["• best of its column, which may be chance."], console)
-        _print(_confusions(errors["arms"]), console)
+        _print(_confusions(errors["arms"], answer["cheap"]), console)
         _print(_clips(errors["clips"]), console)
         console.print()
     for model in metrics["summary"]:
         console.rule(f"[bold]Does it help? {model}[/]", align="left", characters="─")
-        _print(verdicts([row for row in answer["differences"] if row["model"] == model], answer["level"]), console)
+        rows = [row for row in answer["differences"] if row["model"] == model]
+        _print(verdicts(rows, answer["level"], answer["cheap"]), console)
         console.print()
     rare = ", ".join(seeds["rare"]) or "none: no class has fewer than half of the largest one's training clips"
     _print(
@@ -78,10 +82,13 @@ def _print(lines: list[str], console: Console) -> None:
 
 
 def _scores(model: str, arms: dict[str, dict], answer: dict, calibration: dict[str, dict], runs: int) -> Table:
-    """Rows: arms. Columns: means over the seeds, the first two with their intervals; calibration error."""
-    table = _table(f"{model}: scores on the test split, mean of {runs} seed(s) [{100 * answer['level']:g} % interval]")
+    """Rows: arms. Columns: means over the seeds, the headlines with their intervals; calibration error."""
+    table = _table()
+    table.title = f"{model}: scores on the test split, mean of {runs} seed(s) [{100 * answer['level']:g} % interval]"
     titles = {
-        name: metric.column for name, metric in METRICS.items() if all(name in scores for scores in arms.values())
+        name: metric.column
+        for name, metric in METRICS.items()
+        if metric.in_terminal and all(name in scores for scores in arms.values())
     }
     for column in [*titles.values(), "ECE"]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -91,19 +98,19 @@ def _scores(model: str, arms: dict[str, dict], answer: dict, calibration: dict[s
         cells = [_cell(scores[metric], best[metric]) for metric in titles]
         for i, metric in enumerate(titles):
             if metric in HEADLINES:
-                low, high = (f"{x:.2f}".removeprefix("0") for x in answer["scores"][model][arm][metric][1:])
-                cells[i] += rf" \[{low}, {high}]"
+                low, high = answer["scores"][model][arm][metric][1:]
+                cells[i] += rf" \[{_short(low, 2)}, {_short(high, 2)}]"
         table.add_row(arm, *cells, _cell(calibration[arm]["ece"], lowest))
     return table
 
 
-def _recalls(arms: dict[str, dict[str, dict]], train_clips: dict[str, int], width: int) -> list[Table]:
+def _of_class(kind: str, arms: dict[str, dict[str, dict]], train_clips: dict[str, int], width: int) -> list[Table]:
     """Rows: arms. Columns: classes, largest first, in as many tables as the width in characters asks for."""
-    best = {label: max(classes[label]["recall"] for classes in arms.values()) for label in train_clips}
+    best = {label: max(classes[label][kind] for classes in arms.values()) for label in train_clips}
     names = max(map(len, arms))
     rows, left = [], 0
     for label in by_size(train_clips):
-        needed = 2 + max(NUMBER, *map(len, label.split("_")))  # a name's words stand below each other
+        needed = 1 + max(NUMBER, *map(len, label.split("_")))  # a name's words stand below each other
         if needed > left:
             rows.append([])
             left = width - names
@@ -111,33 +118,38 @@ def _recalls(arms: dict[str, dict[str, dict]], train_clips: dict[str, int], widt
         left -= needed
     tables = []
     for labels in rows:
-        table = _table(None if tables else "recall, by training clips")
+        table = _table()
         for label in labels:
             table.add_column(label.replace("_", "\n") + f"\n{train_clips[label]}", justify="right", no_wrap=True)
         for arm, classes in arms.items():
-            table.add_row(arm, *[_cell(classes[label]["recall"], best[label]) for label in labels])
+            table.add_row(arm, *[_cell(classes[label][kind], best[label]) for label in labels])
         tables.append(table)
     return tables
 
 
-def _table(title: str | None) -> Table:
-    """A table without walls, so that two scores with their intervals and three without fit into 80 characters."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
-    table.add_column("arm", no_wrap=True)
+def _table() -> Table:
+    """A table without walls, so that two scores with their intervals and five without fit into 80 characters."""
+    table = Table(title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
+    table.show_edge = False
+    table.add_column("arm", overflow="fold")
     return table
 
 
 def _cell(value: float, best: float) -> str:
     """A number, marked where it is the best of its column; the mark survives a pipe, the colour does not."""
-    return f"[bold green]•{value:.3f}[/]" if value == best else f"{value:.3f}"
+    return f"[bold green]•{_short(value, 3)}[/]" if value == best else _short(value, 3)
 
 
-def _confusions(arms: dict[str, dict]) -> list[str]:
-    """The two most confused pairs of the baseline and of the arms with variations."""
+def _short(value: float, digits: int) -> str:
+    """A number from 0 to 1 in one character more than its digits: .883, and 1.00 with one digit less."""
+    return f"{value:.{digits}f}".removeprefix("0")[: digits + 1]
+
+
+def _confusions(arms: dict[str, dict], cheap: dict[str, bool]) -> list[str]:
+    """The two most confused pairs of the baseline and of the arms that need a diffusion model."""
     lines = []
     for arm, own in arms.items():
-        if (arm == BASELINE or not is_cheap(arm)) and own["confused"]:
+        if (arm == BASELINE or not cheap[arm]) and own["confused"]:
             pairs = [
                 f"{pair['actual']} for {pair['predicted']} {pair['share']:.0%}"
                 + (f" ({100 * pair['change']:+.0f})" if pair["change"] is not None and arm != BASELINE else "")
@@ -155,17 +167,18 @@ def _clips(clips: list[dict]) -> list[str]:
     ]
 
 
-def verdicts(rows: list[dict], level: float) -> list[str]:
-    """What can be told of one model: sentences for the arms with variations of diffusion, a line for all others.
+def verdicts(rows: list[dict], level: float, cheap: dict[str, bool]) -> list[str]:
+    """What can be told of one model: sentences for the arms that need a diffusion model, a line for all others.
 
     Args:
         rows: this model's `differences` of `bootstrap.answer`.
         level: of the intervals.
+        cheap: by arm or system, whether it needs no diffusion model.
     """
     if not rows:
         return [f"Nothing to compare: add `{BASELINE}` and other arms to `arms` in params.yaml."]
     lines = []
-    for arm in dict.fromkeys(row["arm"] for row in rows if not is_cheap(row["arm"])):
+    for arm in dict.fromkeys(row["arm"] for row in rows if not cheap[row["arm"]]):
         own = [row for row in rows if row["arm"] == arm]
         lines += [f"{row['sentence']}." for row in own if row["metric"] in HEADLINES]
         recalls = {
@@ -176,13 +189,13 @@ def verdicts(rows: list[dict], level: float) -> list[str]:
         if recalls:
             lines.append(f"{arm} against {BASELINE}, class by class: {_sorted(recalls)}.")
     for metric in HEADLINES:
-        cheap = {
+        verdict_of = {
             row["arm"]: row["verdict"]
             for row in rows
-            if row["metric"] == metric and row["against"] == BASELINE and is_cheap(row["arm"])
+            if row["metric"] == metric and row["against"] == BASELINE and cheap[row["arm"]]
         }
-        if cheap:
-            lines.append(f"Cheap arms against {BASELINE}, {title(metric)}: {_sorted(cheap)}.")
+        if verdict_of:
+            lines.append(f"Cheap ones against {BASELINE}, {title(metric)}: {_sorted(verdict_of)}.")
     many = [max(row["comparisons"] for row in rows if (row["metric"] in HEADLINES) == whole) for whole in (True, False)]
     lines.append(
         f"Intervals: {100 * level:g} %, over recordings and seeds, corrected, as are the verdicts, for {many[0]} "

@@ -1,7 +1,7 @@
 """Scores of the classifiers on the test split, their means over seeds, and where and how surely they err.
 
-A *run* is one trained classifier: a model, an arm and a seed. Everything here follows from one tidy
-table, PREDICTIONS, with a row for each run and test clip.
+A *run* is one trained classifier: a model, an arm and a seed. Everything here follows from one tidy table,
+:func:`columns`, with a row for each run and test clip.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -12,10 +12,11 @@ import pandas as pd
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from counterpoise.arms.arm import BASELINE
+from counterpoise.core import tables
 from counterpoise.evaluation import metrics
 from counterpoise.evaluation.metrics import METRICS, Outcome
 
-PREDICTIONS = {
+PREDICTIONS = {  # followed by the probability of every class: `columns`
     "clip_id": "str",
     "label": "str",  # the true class's slug
     "source_id": "str",  # the recording
@@ -27,14 +28,28 @@ PREDICTIONS = {
     "true_probability": "float64",  # what the classifier gave the true class
     "confidence": "float64",  # what it gave the class that it predicted
 }
+OF_CLASS = ("recall", "precision", "f1", "ap")  # scores of a single class
 BINS = 15  # of confidence, equally wide
 PAIRS, CLIPS = 5, 10  # how many confused pairs and clips are named
+
+
+def columns(labels: list[str]) -> dict[str, str]:
+    """The columns of a table of predictions: PREDICTIONS, then `probability/<label>` for each class.
+
+    Write it with `tables.write(table, path, exact=True)`. Six digits would make ties of probabilities near 1, and
+    average precision counts ties.
+    """
+    return {**PREDICTIONS, **dict.fromkeys(_probabilities(labels), "float64")}
+
+
+def _probabilities(labels: list[str]) -> list[str]:
+    return [tables.PROBABILITY + label for label in labels]
 
 
 def predictions(
     clips: pd.DataFrame, probabilities: np.ndarray, labels: list[str], model: str, arm: str, seed: int, fold: int
 ) -> pd.DataFrame:
-    """The table PREDICTIONS of one run.
+    """The table of predictions of one run, as :func:`columns` says.
 
     Args:
         clips: the N test clips, with the columns `clip_id`, `label` and `source_id`.
@@ -64,55 +79,65 @@ def predictions(
             "predicted": np.array(labels)[probabilities.argmax(axis=1)],
             "true_probability": probabilities[np.arange(len(clips)), true_column],
             "confidence": probabilities.max(axis=1),
+            **dict(zip(_probabilities(labels), probabilities.T, strict=True)),
         }
     )
-    return frame.astype(PREDICTIONS)
+    return frame.astype(columns(labels))
 
 
-def outcome(truth: Iterable[str], predicted: Iterable[str], labels: list[str], rare: Collection[str]) -> Outcome:
-    """N predictions beside the truth, as :mod:`counterpoise.evaluation.metrics` wants them.
+def outcome(run: pd.DataFrame, labels: list[str], rare: Collection[str]) -> Outcome:
+    """What a run made of its N clips, as :mod:`counterpoise.evaluation.metrics` wants it.
+
+    Args:
+        run: rows of a table of predictions, of one run.
+        labels: the K classes' slugs.
+        rare: those that are rare.
 
     Raises:
-        ValueError: there is nothing to score, the lengths differ, or a label is not one of `labels`.
+        ValueError: there is nothing to score, or a label is not one of `labels`.
     """
-    truth, predicted = list(truth), list(predicted)
-    if not truth or len(truth) != len(predicted):
-        raise ValueError(f"{len(truth)} true labels and {len(predicted)} predictions: expected as many, and at least 1")
-    _only_known([*truth, *predicted, *rare], labels)
-    number = {label: i for i, label in enumerate(labels)}
-    codes = [np.array([number[label] for label in side]) for side in (truth, predicted)]
-    return Outcome(codes[0], codes[1], len(labels), tuple(number[label] for label in rare))
+    if run.empty:
+        raise ValueError("no predictions: expected at least 1")
+    _only_known([*run.label, *run.predicted, *rare], labels)
+    number = pd.Index(labels)
+    truth, predicted = number.get_indexer(run.label), number.get_indexer(run.predicted)
+    probabilities = run[_probabilities(labels)].to_numpy(float)
+    return Outcome(truth, predicted, probabilities, len(labels), tuple(labels.index(label) for label in rare))
 
 
-def scores(
-    truth: Iterable[str], predicted: Iterable[str], labels: list[str], rare: Collection[str] = ()
-) -> dict[str, Any]:
-    """Compare N predictions with the truth.
+def scores(run: pd.DataFrame, labels: list[str], rare: Collection[str] = ()) -> dict[str, Any]:
+    """Compare a run's predictions with the truth.
+
+    Args:
+        run, labels, rare: as for :func:`outcome`.
 
     Returns:
-        Every metric of METRICS (those of rare classes where there are some), `per_class` {label: {precision, recall,
-        f1, support}}, where a class that is never predicted has a precision and an F1 of 0, and `confusion` `[K, K]`:
-        clips of the row's class that were taken for the column's class.
+        Every metric of METRICS (those of rare classes where there are some), `per_class` {label: {recall, precision,
+        f1, ap, support}}, where a class that is never predicted has a precision and an F1 of 0, and `confusion`
+        `[K, K]`: clips of the row's class that were taken for the column's class.
 
     Raises:
         ValueError: as :func:`outcome`.
     """
-    truth, predicted = list(truth), list(predicted)
-    found = outcome(truth, predicted, labels, rare)
-    once = np.ones((1, len(truth)))
-    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0)
+    found = outcome(run, labels, rare)
+    once = np.ones((1, len(run)))
+    ap = metrics.average_precisions(found, once)[0]
+    precision, recall, f1, support = precision_recall_fscore_support(
+        run.label, run.predicted, labels=labels, zero_division=0
+    )
     return {
         **{name: float(METRICS[name].function(found, once)[0]) for name in metrics.known(bool(rare))},
         "per_class": {
             label: {
-                "precision": float(precision[i]),
                 "recall": float(recall[i]),
+                "precision": float(precision[i]),
                 "f1": float(f1[i]),
+                "ap": float(ap[i]),
                 "support": int(support[i]),
             }
             for i, label in enumerate(labels)
         },
-        "confusion": confusion_matrix(truth, predicted, labels=labels).tolist(),
+        "confusion": confusion_matrix(run.label, run.predicted, labels=labels).tolist(),
     }
 
 
@@ -123,9 +148,9 @@ def _only_known(values: Iterable[str], labels: list[str]) -> None:
 
 
 def score_runs(table: pd.DataFrame, labels: list[str], rare: Collection[str]) -> list[dict]:
-    """Score every run in a table PREDICTIONS: a list of {model, arm, seed, scores}, in the table's order."""
+    """Score every run in a table of predictions: a list of {model, arm, seed, scores}, in the table's order."""
     return [
-        {"model": model, "arm": arm, "seed": int(seed), "scores": scores(run.label, run.predicted, labels, rare)}
+        {"model": model, "arm": arm, "seed": int(seed), "scores": scores(run, labels, rare)}
         for (model, arm, seed), run in table.groupby(["model", "arm", "seed"], sort=False)
     ]
 
@@ -145,8 +170,8 @@ def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]
 
     Returns:
         `summary` {model: {arm: {metric: mean over seeds}}} with the METRICS, those of rare classes where there are
-        some. `per_class` {model: {arm: {label: {recall, precision, f1}}}}, means over seeds. `seeds`
-        {labels, train_clips, rare, runs}: every run's own numbers and confusion matrix, in the order of `labels`.
+        some. `per_class` {model: {arm: {label: {recall, precision, f1, ap}}}}, means over seeds. `seeds` {labels,
+        train_clips, rare, runs}: every run's own numbers and confusion matrix, in the order of `labels`.
     """
     labels = list(results[0]["scores"]["per_class"])
     runs = [_run(result) for result in results]
@@ -157,10 +182,7 @@ def summarise(results: list[dict], train_counts: dict[str, int], rare: list[str]
             metric: _mean([run[metric] for run in same]) for metric in METRICS if metric in same[0]
         }
         per_class.setdefault(model, {})[arm] = {
-            label: {
-                metric: _mean([run["per_class"][label][metric] for run in same])
-                for metric in ("recall", "precision", "f1")
-            }
+            label: {metric: _mean([run["per_class"][label][metric] for run in same]) for metric in OF_CLASS}
             for label in labels
         }
     seeds = {
@@ -196,7 +218,7 @@ def errors(table: pd.DataFrame, paths: Mapping[str, str]) -> dict[str, dict]:
     """Where and how surely the classifiers err, ready for JSON.
 
     Args:
-        table: PREDICTIONS.
+        table: of predictions.
         paths: the audio file of each clip_id.
 
     Returns:

@@ -1,15 +1,18 @@
 """How pictures look, and how they are written: the same bytes from the same results.
 
-Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart; the baseline is grey.
+Colours are those of Okabe and Ito (2008), which people with colour-blindness can tell apart, then those of Paul Tol's
+scheme "muted"; the baseline is grey. Sixteen colours are too many for any eye, so every arm has a shape of its own.
 """
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 ARM_COLOURS = ["#7f7f7f", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8c6d31", "#D55E00", "#000000"]
-ARM_MARKERS = ["o", "s", "D", "^", "v", "P", "p", "X", "*"]
+ARM_COLOURS += ["#332288", "#44AA99", "#882255", "#999933", "#CC6677", "#117733", "#AA4499"]
+ARM_MARKERS = ["o", "s", "D", "^", "v", "P", "p", "X", "*", "<", ">", "d", "h", "H", "8", (3, 0, 45)]
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that every machine draws the same letters
     "font.size": 9,
@@ -25,6 +28,12 @@ STYLE = {
     "ytick.major.size": 0,
 }
 DPI = 150
+
+
+def arm_look(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th arm; where colours come again, markers do not come with them."""
+    marker = ARM_MARKERS[(i + i // len(ARM_COLOURS)) % len(ARM_MARKERS)]
+    return {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": marker}
 
 
 def save(figure: Figure, path: Path) -> None:
