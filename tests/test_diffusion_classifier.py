@@ -20,7 +20,7 @@ CHANNELS, FRAMES, CLASSES = 3, 8, 3
 LABELS = ["low", "middle", "wide"]
 MEANS = np.array([[-0.4, 0.0, 0.3], [0.2, 0.1, 0.0], [0.0, 0.0, 0.0]])  # [K, C]
 STDS = np.array([[0.7, 1.0, 0.5], [0.7, 0.6, 0.5], [1.4, 1.0, 0.9]])  # [K, C]
-LEVELS = np.geomspace(0.004, 400, 41).tolist()
+LEVELS = np.geomspace(0.02, 60, 19).tolist()
 
 
 class Gaussian:
@@ -92,13 +92,13 @@ def test_the_bound_of_optimal_denoisers_is_the_density_itself(own, clips, tmp_pa
     else:  # each class's denoiser knows latents of zero mean and unit variance
         normalisers = [normaliser(MEANS[k].tolist(), STDS[k].tolist()) for k in range(CLASSES)]
     models = denoisers(normalisers)
-    found = measured(clips, models, tmp_path, sigmas=LEVELS, draws=60)
+    found = measured(clips, models, tmp_path, sigmas=LEVELS, draws=20)
     bound = posterior.calibrate(
         "likelihood", found, clips[3], LEVELS, CHANNELS * FRAMES, losses.volumes(models)
     ).log_likelihoods(found)
     true = log_densities(clips[2])
     true -= np.log(np.exp(true).sum(axis=1, keepdims=True))
-    assert np.abs(bound - true).mean() < 0.35  # of differences that span tens of nats
+    assert np.abs(bound - true).mean() < 0.5  # of differences that span tens of nats
     assert np.ptp(true) > 20
     assert (bound.argmax(1) == true.argmax(1)).mean() > 0.95
     wrong = posterior.calibrate("likelihood", found, clips[3], LEVELS, CHANNELS * FRAMES, np.zeros(CLASSES))
@@ -148,7 +148,7 @@ def test_an_interrupted_measurement_goes_on_to_the_same_bits(clips, tmp_path):
 
         def __call__(self, *arguments):
             Failing.calls += 1
-            if Failing.calls == 20:
+            if Failing.calls == 9:
                 raise Killed
             return super().__call__(*arguments)
 
