@@ -5,7 +5,6 @@ Colours, shapes and bytes as in :mod:`counterpoise.plotting.style`.
 
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from counterpoise.compare.configurations import is_number, order, shown
-from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
+from counterpoise.plotting.style import DPI, STYLE, look, save
 
 TITLE = 40  # characters of a panel's title in a line
 IN_A_ROW = 3  # panels
@@ -57,9 +56,9 @@ def lines(table: pd.DataFrame, x: str, y: str, path: Path) -> None:
                 line = own[own.series == name].assign(at=[places[shown(value)] for value in own[own.series == name].x])
                 line = line.sort_values("at")
                 at = line["at"] + (i / len(series) - (1 - 1 / len(series)) / 2) * gap
-                look = _look(i) | {"markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
-                panel.vlines(at, line.low, line.high, color=look["color"], linewidth=1.2, alpha=0.55)
-                panel.plot(at, line["mean"], ":" if kind == "categories" else "-", linewidth=1.2, label=name, **look)
+                drawn = look(i) | {"markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.6}
+                panel.vlines(at, line.low, line.high, color=drawn["color"], linewidth=1.2, alpha=0.55)
+                panel.plot(at, line["mean"], ":" if kind == "categories" else "-", linewidth=1.2, label=name, **drawn)
             panel.set_title(textwrap.fill(title, TITLE), loc="left", fontweight="bold")
             panel.set_xticks(list(places.values()), names)
             panel.tick_params(labelbottom=True)  # below a panel there may be no other
@@ -87,8 +86,8 @@ def forest(table: pd.DataFrame, x: str, path: Path) -> None:
             for i, name in enumerate(series):
                 marks = own[own.series == name]
                 at = marks.row.map(rows.index) + (i - (len(series) - 1) / 2) * gap
-                panel.hlines(at, marks.low, marks.high, color=_look(i)["color"], linewidth=1.4, alpha=0.5)
-                panel.scatter(marks["mean"], at, s=32, ec="white", lw=0.6, zorder=3, label=name, **_look(i))
+                panel.hlines(at, marks.low, marks.high, color=look(i)["color"], linewidth=1.4, alpha=0.5)
+                panel.scatter(marks["mean"], at, s=32, ec="white", lw=0.6, zorder=3, label=name, **look(i))
             for y in range(1, len(rows)):
                 panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
             panel.set_title(textwrap.fill(title, TITLE), loc="left", fontweight="bold")
@@ -113,12 +112,6 @@ def _figure(table: pd.DataFrame, width: float, height: float, left: float = 0.0)
     for panel in panels[count:]:
         panel.remove()
     return figure, list(panels[:count])
-
-
-def _look(i: int) -> dict[str, Any]:
-    """Colour and marker of the i-th series; where colours come again, markers do not come with them."""
-    marker = ARM_MARKERS[(i + i // len(ARM_COLOURS)) % len(ARM_MARKERS)]
-    return {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": marker}
 
 
 def _legend(figure: Figure, panel: Axes, series: list[str]) -> None:

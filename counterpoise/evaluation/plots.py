@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from counterpoise.arms.arm import BASELINE
 from counterpoise.evaluation.metrics import HEADLINES, title
 from counterpoise.evaluation.scores import by_size
-from counterpoise.plotting.style import ARM_COLOURS, ARM_MARKERS, DPI, STYLE, save
+from counterpoise.plotting.style import DPI, STYLE, look, save
 
 CURVES = {
     "model": "str",
@@ -154,10 +154,10 @@ def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> Non
                 level = {label: y + (i - (len(arms) - 1) / 2) * gap for y, label in enumerate(labels)}
                 recall = own.groupby("label").recall.agg(["min", "mean", "max"])
                 at = recall.index.map(level)
-                colour, marker = ARM_COLOURS[i % len(ARM_COLOURS)], ARM_MARKERS[i % len(ARM_MARKERS)]
+                colour = look(i)["color"]
                 panel.hlines(at, recall["min"], recall["max"], color=colour, alpha=0.4, linewidth=1.2)
                 panel.scatter(own.recall, own.label.map(level), s=10, color=colour, alpha=0.55, linewidths=0)
-                panel.scatter(recall["mean"], at, s=40, color=colour, marker=marker, ec="white", lw=0.6, zorder=3)
+                panel.scatter(recall["mean"], at, s=40, ec="white", lw=0.6, zorder=3, **look(i))
             for y in range(1, len(labels)):
                 panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
             panel.set_title(model, loc="left", fontweight="bold")
@@ -167,10 +167,7 @@ def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> Non
             panel.spines["left"].set_visible(False)
         panels[0].set_yticks(range(len(labels)), ticks)
         panels[0].set_ylim(len(labels) - 0.5, -0.5)
-        handles = [
-            Line2D([], [], linestyle="", markersize=6, color=colour, marker=marker, label=arm)
-            for arm, colour, marker in zip(arms, ARM_COLOURS * 2, ARM_MARKERS * 2, strict=False)
-        ]
+        handles = [Line2D([], [], linestyle="", markersize=6, label=arm, **look(i)) for i, arm in enumerate(arms)]
         columns = min(len(arms), 3 if len(models) == 1 else 5)
         figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False)
         save(figure, path)

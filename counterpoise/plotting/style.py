@@ -4,6 +4,7 @@ Colours are those of Okabe and Ito (2008), which people with colour-blindness ca
 """
 
 from pathlib import Path
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -25,6 +26,12 @@ STYLE = {
     "ytick.major.size": 0,
 }
 DPI = 150
+
+
+def look(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th arm or series; where colours come again, markers do not come with them."""
+    marker = ARM_MARKERS[(i + i // len(ARM_COLOURS)) % len(ARM_MARKERS)]
+    return {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": marker}
 
 
 def save(figure: Figure, path: Path) -> None:
