@@ -53,8 +53,8 @@ class Arm:
         fills: the kinds of made clips that fill rare classes up, taking turns over a class and over each root.
         weighted: classes weigh in the loss in inverse proportion to their clips.
         mixup: batches are mixed in pairs.
-        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and class weights
-            `[classes]` or None to a scalar; None: cross-entropy.
+        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and the clips of each
+            class in the training table `[classes]`, float32, to a scalar; None: cross-entropy.
     """
 
     about: str
@@ -63,7 +63,7 @@ class Arm:
     fills: tuple[Kind, ...] = ()
     weighted: bool = False
     mixup: bool = False
-    loss: "Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None" = None
+    loss: "Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
 
     @property
     def decoded(self) -> bool:

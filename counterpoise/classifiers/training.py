@@ -22,7 +22,7 @@ from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.embeddings import cache as kept
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]  # see :func:`cross_entropy`
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # see :func:`train`
 REPORTS = 20  # in a training
 
 
@@ -74,7 +74,8 @@ def train(
         validation: `tables.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
         mixup: alpha of mixup (:func:`mix`); None for none.
-        loss: like :func:`cross_entropy`, which None means.
+        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` and the clips of each class in
+            `examples` `[classes]`, float32, to a scalar; None: :func:`cross_entropy` with `class_weights`.
 
     Raises:
         TrainingError: there are no clips, a clip's label is not in `labels`, or the loss is not finite.
@@ -110,6 +111,7 @@ def train(
     val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
     made = examples.synthetic.to_numpy(bool)
     smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
+    counts = targets.bincount(minlength=len(labels)).to(device, torch.float32)
 
     def forward(batch: Tensor) -> Tensor:
         if model.frozen:
@@ -117,8 +119,10 @@ def train(
         return augmentation.augmented(model, batch, classifier, generator)
 
     def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
-        function = cross_entropy if loss is None else loss
-        return function(log_probabilities, targets[rows].to(device), smoothing[rows].to(device), weights)
+        own, softened = targets[rows].to(device), smoothing[rows].to(device)
+        if loss is None:
+            return cross_entropy(log_probabilities, own, softened, weights)
+        return loss(log_probabilities, own, softened, counts)
 
     order = batches.order(made, classifier.batch_size, classifier.steps, done, classifier.real_last, seed)
     loaded = batches.load(inputs, runtime, order)
