@@ -53,6 +53,8 @@ class Arm:
         fills: the kinds of made clips that fill rare classes up, taking turns over a class and over each root.
         weighted: classes weigh in the loss in inverse proportion to their clips.
         mixup: batches are mixed in pairs.
+        retrain_head: share of the steps, the last ones, in which the last layer alone learns: from new weights, on real
+            clips, as many of one class as of another. 0 to below 1.
         loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and the clips of each
             class in the training table `[classes]`, float32, to a scalar; None: cross-entropy.
     """
@@ -63,6 +65,7 @@ class Arm:
     fills: tuple[Kind, ...] = ()
     weighted: bool = False
     mixup: bool = False
+    retrain_head: float = 0.0
     loss: "Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
 
     @property
