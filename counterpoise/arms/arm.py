@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # an arm is read where nothing is trained, too
     import pandas as pd
     from torch import Tensor
 
-Kind = Literal["classic", "roundtrip", "diffusion"]  # of made clips
+Kind = Literal["classic", "roundtrip", "background", "diffusion"]  # of made clips
 DECODED = ("roundtrip", "diffusion")  # kinds that a codec decoded
 
 BASELINE = "none"  # the arm that all others are compared with
@@ -51,7 +51,7 @@ class Arm:
         real: which real clips train, rows of `material.training` in any order, as often as they stand there;
             None: every clip once.
         fills: the kinds of made clips that fill rare classes up, taking turns over a class and over each root.
-        weighted: classes weigh in the loss in inverse proportion to their clips.
+        weighted: classes weigh in cross-entropy in inverse proportion to their clips; a `loss` is given no weights.
         mixup: batches are mixed in pairs.
         retrain_head: share of the steps, the last ones, in which the last layer alone learns: from new weights, on real
             clips, as many of one class as of another. 0 to below 1.
