@@ -1,9 +1,9 @@
-"""augment: the cheap alternatives to diffusion, classical variations and round trips through the codec."""
+"""augment: the cheap alternatives to diffusion: classical variations, clips over backgrounds, codec round trips."""
 
 import shutil
 
 from counterpoise import codecs
-from counterpoise.augment.clips import write_classic, write_round_trips
+from counterpoise.augment.clips import write_classic, write_over_backgrounds, write_round_trips
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
@@ -31,14 +31,15 @@ def main() -> None:
 
     # Make it; what an interrupted run has finished is not made again
     device = runtime.setup(p.runtime)
-    roots = clips[clips.clip_id.isin(lineage.root_clip_id)]
+    parents = clips[clips.clip_id.isin([*lineage.root_clip_id, *lineage.other_clip_id])]
     with working(paths.AUGMENTED) as partial:
         unfinished = lineage.assign(path=[path.replace(str(paths.AUGMENTED), str(partial), 1) for path in lineage.path])
-        write_classic(unfinished[unfinished.start == "classic"], roots, p.audio)
+        write_classic(unfinished[unfinished.start == "classic"], parents, p.audio)
+        write_over_backgrounds(unfinished[unfinished.start == "background"], parents, p.audio)
         trips = unfinished[unfinished.start == "roundtrip"]
         if not trips.empty:
             shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes])
-            write_round_trips(trips, roots, shelf, codecs.build(p.codec, device), p.codec.batch_size)
+            write_round_trips(trips, parents, shelf, codecs.build(p.codec, device), p.codec.batch_size)
         paths.AUGMENTED.mkdir(parents=True, exist_ok=True)
         for start in lineage.start.unique():
             shutil.move(partial / start, paths.AUGMENTED)

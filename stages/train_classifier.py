@@ -58,6 +58,7 @@ def main(arm: str, model: str) -> None:
                     embeddings,
                     mixup,
                     how.loss,
+                    how.retrain_head,
                 )
             card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
             io.save(paths.CLASSIFIER / name / f"seed{seed}", network, card)

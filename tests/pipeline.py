@@ -32,12 +32,12 @@ TINY = {
     "class_filter": {"steps": 6, "batch_size": 4},
     "runtime": {"threads": 1},
 }
-ARMS = ["none", "class_weights", "oversample", "undersample", "mixup", "classic", "roundtrip", "diffusion"]
-ARMS += ["diffusion_classic"]
+ARMS = ["none", "class_weights", "oversample", "undersample", "mixup", "balanced_softmax", "focal", "crt"]
+ARMS += ["classic", "roundtrip", "background_mix", "diffusion", "diffusion_classic"]
 CONTRAST = {  # all that TINY leaves alone
     "arms": ARMS,
     "aug": {"real_through_codec": 0.5},
-    "classifier": {"seeds": [0], "steps": 2, "made_smoothing": 0.1, "real_last": 0.5},
+    "classifier": {"seeds": [0], "steps": 4, "made_smoothing": 0.1, "real_last": 0.5},
     "diffusion": {
         "init": "shared",
         "base_steps": 3,

@@ -13,7 +13,7 @@ from settings import settings_of, small_mel_codec
 from counterpoise import codecs
 from counterpoise.arms.arm import load
 from counterpoise.augment import effects
-from counterpoise.augment.clips import write_classic, write_round_trips
+from counterpoise.augment.clips import write_classic, write_over_backgrounds, write_round_trips
 from counterpoise.codecs import encode
 from counterpoise.codecs.latents import Packed, Shelf, reflect
 from counterpoise.core import audio, tables
@@ -59,7 +59,8 @@ def collection(tmp_path_factory) -> tuple[pd.DataFrame, Shelf]:
 
 def lineage(clips: pd.DataFrame, start: str, folder: Path) -> pd.DataFrame:
     plan = balance.plan(clips.label.value_counts().to_dict(), settings_of(Aug, factor=2))
-    made = Material(clips, plan, 1.0, 0).lineage([load("classic"), load("roundtrip")], folder, "mel")
+    arms = [load(name) for name in ("classic", "roundtrip", "background_mix")]
+    made = Material(clips, plan, 1.0, 0).lineage(arms, folder, "mel")
     return made[made.start == start]
 
 
@@ -79,6 +80,23 @@ def test_a_classical_variation_is_its_root_augmented_by_its_seed(collection, tmp
         heard = audio.read(row.path, 8000, 1)
         assert soundfile.info(row.path).samplerate == 8000 and heard.shape == (1, 2000)
         np.testing.assert_allclose(heard, wave, atol=2 / 2**15)
+
+
+def test_a_clip_over_a_background_is_its_root_over_the_other_clip_at_the_ratio_of_its_lineage(collection, tmp_path):
+    clips, _ = collection
+    made = lineage(clips, "background", tmp_path)
+    write_over_backgrounds(made, clips, FORM)
+    assert set(contents(tmp_path)) == {f"background/bark/{clip_id}.flac" for clip_id in made.clip_id} and len(made) == 6
+    paths = clips.set_index("clip_id").path
+    for row in made.itertuples():
+        root, other = (audio.read(paths[clip_id], 8000, 1)[0] for clip_id in (row.root_clip_id, row.other_clip_id))
+        heard = audio.read(row.path, 8000, 1)[0]
+        assert soundfile.info(row.path).samplerate == 8000 and heard.shape == (2000,)
+        added = heard - root
+        power = [np.square(wave).mean() for wave in (root, added)]
+        assert 10 * np.log10(power[0] / power[1]) == pytest.approx(row.strength, abs=0.05)
+        tones = [np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 8000)).argmax() for wave in (other, added)]
+        assert tones[0] == pytest.approx(tones[1], abs=8)  # Hz
 
 
 def test_a_round_trip_is_its_root_through_the_codec_and_as_long(collection, tmp_path):
@@ -110,12 +128,13 @@ def test_the_size_of_batches_changes_no_file(collection, tmp_path):
 
 def test_what_is_finished_is_not_made_again_and_what_is_missing_comes_back_as_it_was(collection, tmp_path):
     clips, shelf = collection
-    made = [lineage(clips, start, tmp_path) for start in ("classic", "roundtrip")]
+    made = [lineage(clips, start, tmp_path) for start in ("classic", "roundtrip", "background")]
     codec = Counting()
 
     def make() -> None:
         write_classic(made[0], clips, FORM)
         write_round_trips(made[1], clips, shelf, codec, 4)
+        write_over_backgrounds(made[2], clips, FORM)
 
     make()
     whole, calls = contents(tmp_path), len(codec.sizes)
@@ -131,8 +150,9 @@ def test_what_is_finished_is_not_made_again_and_what_is_missing_comes_back_as_it
 
 def test_nothing_is_asked_nothing_is_made(collection, tmp_path):
     clips, shelf = collection
-    for start in ("classic", "roundtrip"):
+    for start in ("classic", "roundtrip", "background"):
         made = lineage(clips, start, tmp_path).head(0)
         write_classic(made, clips, FORM)
+        write_over_backgrounds(made, clips, FORM)
         write_round_trips(made, clips, shelf, Counting(), 4)
     assert not contents(tmp_path)

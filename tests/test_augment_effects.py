@@ -115,3 +115,39 @@ def test_silence_stays_silent():
 def test_another_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected \[1 or 2, 1 or more\]"):
         effects.augment(np.zeros(shape, np.float32), RATE, 0)
+
+
+def decibels(sound: np.ndarray, beneath: np.ndarray) -> float:
+    """The ratio of two sounds' powers."""
+    return 10 * float(np.log10(np.square(sound).mean() / np.square(beneath).mean()))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 3.0, 10.0])
+@pytest.mark.parametrize("level", [0.001, 0.3])
+def test_a_background_lies_beneath_a_sound_at_the_ratio_that_is_asked(ratio, level):
+    wave, background = sound(channels=2), level * np.random.default_rng(1).normal(size=(2, 20000)).astype(np.float32)
+    mixed = effects.over_background(wave, background, ratio, 0)
+    assert mixed.shape == wave.shape and mixed.dtype == np.float32
+    assert decibels(wave, mixed - wave) == pytest.approx(ratio, abs=0.01)
+
+
+def test_a_background_is_one_stretch_of_the_other_sound_and_the_seed_says_which():
+    wave, background = sound(samples=500), np.random.default_rng(1).normal(size=(1, 2000)).astype(np.float32)
+    starts = set()
+    for seed in range(8):
+        added = (effects.over_background(wave, background, 0.0, seed) - wave)[0]
+        matches = np.correlate(background[0], added, mode="valid")
+        start = int(matches.argmax())
+        stretch = background[0, start : start + 500]
+        assert np.corrcoef(stretch, added)[0, 1] > 0.9999
+        starts.add(start)
+    assert len(starts) > 5 and max(starts) > 750
+    again = effects.over_background(wave, background, 0.0, 3)
+    np.testing.assert_array_equal(again, effects.over_background(wave, background, 0.0, 3))
+
+
+def test_a_short_background_is_repeated_and_a_silent_one_adds_nothing():
+    wave, background = sound(samples=500), np.random.default_rng(1).normal(size=(1, 200)).astype(np.float32)
+    added = (effects.over_background(wave, background, 5.0, 0) - wave)[0]
+    assert np.corrcoef(added, np.tile(background[0], 3)[:500])[0, 1] > 0.9999
+    np.testing.assert_array_equal(effects.over_background(wave, 0 * background, 5.0, 0), wave)

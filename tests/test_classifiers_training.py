@@ -9,7 +9,8 @@ import random_yamnet
 import torch
 from settings import settings_of
 
-from counterpoise.classifiers.batches import draw, order
+from counterpoise.arms.arm import load as load_arm
+from counterpoise.classifiers.batches import balanced, draw, order
 from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.networks.io import Card, ModelError, load, save
 from counterpoise.classifiers.settings import Classifier
@@ -64,6 +65,8 @@ def run(
     cache=None,
     mixup=None,
     stop=None,
+    loss=None,
+    retrain_head=0.0,
 ):
     """Train, and return what `report` was told; at the step `stop`, interrupt."""
     told = {}
@@ -88,6 +91,8 @@ def run(
         validation,
         cache,
         mixup,
+        loss,
+        retrain_head,
     )
     return told
 
@@ -193,6 +198,22 @@ def test_the_last_steps_see_real_clips_alone_and_an_interrupted_training_goes_on
         assert list(order(alike, 2, 10, 0, 0.4, seed=0)) == list(draw(5, 2, range(10), seed=0))
 
 
+def test_balanced_batches_give_every_class_a_place_in_each_round_and_every_clip_once_before_any_twice():
+    classes = [[4, 0, 7, 2], [5], [1, 9]]
+    batches = list(balanced(classes, 4, range(12), seed=0))
+    assert [len(batch) for batch in batches] == [4] * 12
+    rows = [row for batch in batches for row in batch]
+    of = {row: label for label, own in enumerate(classes) for row in own}
+    rounds = [tuple(of[row] for row in rows[start : start + 3]) for start in range(0, 48, 3)]
+    assert all(sorted(one) == [0, 1, 2] for one in rounds) and len(set(rounds)) > 1
+    for label, own in enumerate(classes):
+        seen = [row for row in rows if of[row] == label]
+        assert all(sorted(seen[i : i + len(own)]) == sorted(own) for i in range(0, 16, len(own)))
+    for done in (1, 5, 12):
+        assert list(balanced(classes, 4, range(done, 12), seed=0)) == batches[done:]
+    assert list(balanced(classes, 4, range(12), seed=1)) != batches
+
+
 def test_labels_of_made_clips_are_softened():
     log_probabilities, targets = torch.randn(3, 4).log_softmax(dim=1), torch.tensor([0, 3, 1])
     for share in (0.0, 0.3):
@@ -265,6 +286,9 @@ class Plain(torch.nn.Module):
     def classify(self, inputs):
         return self.head(inputs[:, 0, 0].unflatten(1, (2, -1)).mean(dim=2)).log_softmax(dim=1)
 
+    def forward(self, wave):
+        return self.classify(self.frontend(wave))
+
 
 def test_the_loss_is_mixed_as_the_inputs_are(examples):
     model = Plain()
@@ -299,6 +323,82 @@ def test_a_frozen_body_s_embeddings_are_mixed(examples, weights):
         return run(model, examples[:16], classifier, mixup=mixup)
 
     assert told(1.0) == told(1.0) != told(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "rare"),
+    [("none", 0.1), ("class_weights", 0.5), ("balanced_softmax", 0.5), ("focal", 0.5), ("crt", 0.5)],
+)
+def test_of_sounds_that_tell_nothing_arms_that_treat_the_imbalance_take_no_class_for_likelier(examples, name, rare):
+    arm, path = load_arm(name), examples.path.iloc[0]
+    skewed = examples[:20].assign(path=path, label=["hiss"] * 2 + ["tone"] * 18)
+    weights = class_weights(skewed.label.tolist(), LABELS) if arm.weighted else None
+    model, classifier = Plain(), few(200, batch_size=20, learning_rate=0.1, time_shift=0.0)
+    run(model, skewed, classifier, weights=weights, loss=arm.loss, retrain_head=arm.retrain_head)
+    (heard,) = predict(model, skewed[:1], AUDIO, RUNTIME, CPU, 1)
+    assert heard[0] == pytest.approx(rare, abs=0.02)
+
+
+def test_the_body_is_that_of_the_steps_before_and_the_head_alone_is_trained_again(examples):
+    first, whole = fresh(), fresh()
+    run(first, examples, few(6))
+    told = run(whole, examples, few(8), retrain_head=0.25, validation=examples[:6])
+    assert same_weights(whole.maps, first.maps)  # batch statistics, too
+    assert not torch.equal(whole.head.weight, first.head.weight)
+    assert list(told) == list(range(1, 9))
+
+
+def test_the_head_starts_again_with_random_weights(examples):
+    model, before = fresh(), fresh().head.weight
+    run(model, examples, few(8, learning_rate=1e-9), retrain_head=0.25)
+    moved = (model.head.weight - before).abs()
+    assert (moved > 1e-3).float().mean() > 0.9
+    untouched = fresh()
+    run(untouched, examples, few(8, learning_rate=1e-9))
+    torch.testing.assert_close(untouched.head.weight, before)
+
+
+def test_the_head_is_trained_again_on_real_clips_as_many_of_one_class_as_of_another(tmp_path):
+    rows = []
+    for number in range(12):  # told by their level
+        path, label = tmp_path / f"{number}.flac", "hiss" if number < 3 else "tone"
+        sound.write_flac(path, np.full((1, 4000), (number + 1) / 16, np.float32), 8000)
+        clip = {"clip_id": str(number), "path": str(path), "label": label, "source_id": str(number)}
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": number in (2, 11), "sha256": ""})
+    seen = []
+
+    class Watched(Plain):
+        def frontend(self, wave):
+            seen.append((16 * wave[:, 0, 0]).round().int() - 1)
+            return super().frontend(wave)
+
+    run(Watched(), tables.table(rows, tables.EXAMPLES), few(12), retrain_head=0.5)
+    early, late = (torch.cat(part).tolist() for part in (seen[:6], seen[6:]))
+    assert set(early) == set(range(12)) and sum(number < 3 for number in early) == 12
+    assert set(late) == set(range(12)) - {2, 11} and sum(number < 3 for number in late) == 24
+
+
+@pytest.mark.parametrize(("every", "stop"), [(4, 6), (6, 8), (8, 9), (5, 10)])
+def test_a_training_that_is_interrupted_before_at_or_after_the_head_s_start_ends_with_the_same_bits(
+    examples, tmp_path, every, stop
+):
+    whole, resumed = fresh(), build("cnn", 2, AUDIO, FEATURES, seed=99)
+    told_whole = run(whole, examples, few(10), retrain_head=0.4, validation=examples[:6])
+    checkpoint, classifier = Checkpoint(tmp_path / "run.pt"), few(10, checkpoint_every=every)
+    with pytest.raises(KeyboardInterrupt):
+        run(fresh(), examples, classifier, retrain_head=0.4, validation=examples[:6], checkpoint=checkpoint, stop=stop)
+    told = run(resumed, examples, classifier, retrain_head=0.4, validation=examples[:6], checkpoint=checkpoint)
+    assert told == told_whole
+    assert same_weights(resumed, whole)
+
+
+@pytest.mark.parametrize("body", ["finetune", "frozen"])
+def test_the_head_of_a_pretrained_body_is_trained_again(examples, weights, body):
+    (first, _), (whole, classifier) = (pretrained(weights, body) for _ in range(2))
+    run(first, examples, classifier.model_copy(update={"steps": 2}))
+    run(whole, examples, classifier, retrain_head=0.5)
+    assert same_weights(whole.maps, first.maps)
+    assert not torch.equal(whole.head.weight, first.head.weight)
 
 
 @pytest.mark.parametrize("name", ["cnn", "yamnet"])

@@ -47,12 +47,26 @@ def test_every_arm_has_its_table_and_its_place_in_the_answer(contrast):
     assert tables["oversample"].label.value_counts().tolist() == [largest] * 3
     assert tables["undersample"].label.value_counts().nunique() == 1
     added = {arm: int(tables[arm].synthetic.sum()) for arm in ARMS}
-    assert added["classic"] == added["roundtrip"] > 0
+    assert added["classic"] == added["roundtrip"] == added["background_mix"] > 0
     assert 0 < added["diffusion"] <= added["classic"]  # the class filter may leave fewer
     decoded = tables["roundtrip"][~tables["roundtrip"].synthetic].path.str.startswith("data/augmented/roundtrip")
     assert 0.2 < decoded.mean() < 0.8
     assert list(json.loads((contrast / "metrics/summary.json").read_text())["cnn"]) == ARMS
     assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise", "report", at=contrast)
+
+
+def test_no_two_arms_end_with_the_same_classifier(contrast):
+    models = [(contrast / f"models/classifier/{arm}-cnn/seed0/model.safetensors").read_bytes() for arm in ARMS]
+    assert len(set(models)) == len(ARMS)
+
+
+def test_a_clip_over_a_background_names_both_of_its_clips(contrast):
+    lineage = pd.read_csv(contrast / "data/augmented/lineage.csv", keep_default_na=False)
+    mixed = lineage[lineage.start == "background"]
+    clips = pd.read_csv(contrast / "data/split/all.csv").set_index("clip_id")
+    assert set(clips.partition[mixed.other_clip_id]) == {"train"}
+    assert (clips.label[mixed.other_clip_id].to_numpy() != mixed.label).all()
+    assert all((contrast / path).is_file() for path in mixed.path)
 
 
 def test_validation_stops_a_training_and_leaves_something_to_hear(contrast):

@@ -296,15 +296,39 @@ def test_a_model_that_does_not_say_what_it_saw_proves_nothing():
     assert {clip_id for clip_id in made.clip_id if clip_id in message} == set(made.clip_id[made.label == "bark"])
 
 
-@pytest.mark.parametrize("start", ["classic", "roundtrip"])
+@pytest.mark.parametrize("start", ["classic", "roundtrip", "background"])
 def test_clips_that_no_diffusion_model_made_need_none_that_says_what_it_saw_but_their_roots_must_train(start):
     real = partitioned()
-    made = variations(real).assign(start=start, clip_id=lambda made: made.clip_id + start)
+    other = real.clip_id[any_clip(real, "train")] if start == "background" else ""
+    made = variations(real).assign(start=start, other_clip_id=other, clip_id=lambda made: made.clip_id + start)
     audit.audit(real, pd.concat([made, variations(real)]), seen_by_models(real))
     audit.audit(real, made, {})
     root = real.loc[any_clip(real, "test", made.label[3])]
     made.loc[3, ["root_clip_id", "source_id", "fold"]] = [root.clip_id, root.source_id, root.fold]
     assert f"{made.clip_id[3]} (root {root.clip_id}: test)" in leak(real, made, {})
+
+
+@pytest.mark.parametrize("partition", ["val", "test", "unused"])
+@pytest.mark.parametrize("start", ["background", "blend"])
+def test_a_clip_outside_training_that_was_mixed_in_is_a_leak(start, partition):
+    real = partitioned()
+    other, made = real.clip_id[any_clip(real, "train")], variations(real)
+    made = made.assign(start=start, other_clip_id=other)
+    audit.audit(real, made, seen_by_models(real))
+    held = real.clip_id[any_clip(real, partition, "bark")]
+    made.loc[3, "other_clip_id"] = held
+    message = leak(real, made, seen_by_models(real))
+    assert (
+        f"1 synthetic clips blended with a clip that is not a training clip: {made.clip_id[3]} (and {held})" in message
+    )
+
+
+def test_a_clip_over_a_background_must_say_which():
+    real = partitioned()
+    made = variations(real).assign(start="background", other_clip_id=real.clip_id[any_clip(real, "train")])
+    made.loc[4, "other_clip_id"] = ""
+    message = leak(real, made, {})
+    assert f"1 synthetic clips over a background that do not name its clip: {made.clip_id[4]}" in message
 
 
 @pytest.mark.parametrize("partition", ["val", "test", "unused"])

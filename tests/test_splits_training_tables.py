@@ -16,7 +16,7 @@ from counterpoise.splits.training_tables import Material, round_trip
 
 CLASSES = {"bark": 20, "howl": 9, "pant": 4}  # training clips
 EVERY = arms_room.names()
-ADDING = ["classic", "roundtrip", "diffusion", "diffusion_classic"]
+ADDING = ["classic", "roundtrip", "background_mix", "diffusion", "diffusion_classic"]
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_table_depends_on_its_arguments_and_not_on_the_order_of_clips(training
     pd.testing.assert_frame_equal(table_of(arm, training.sample(frac=1, random_state=1), share=0.3), table)
 
 
-@pytest.mark.parametrize("arm", ["none", "class_weights", "mixup"])
+@pytest.mark.parametrize("arm", ["none", "class_weights", "mixup", "balanced_softmax", "focal", "crt"])
 def test_arms_that_differ_in_their_training_alone_have_the_real_clips(training, arm):
     table = table_of(arm, training, share=1.0)
     assert table.clip_id.tolist() == sorted(training.clip_id) and not table.synthetic.any()
@@ -115,8 +115,9 @@ def test_what_is_added_is_what_the_arm_says(training):
     kinds = {arm: table_of(arm, training)[lambda table: table.synthetic].path for arm in ADDING}
     assert kinds["classic"].str.fullmatch(r"made/classic/(\w+)/\1\d\d-classic\d.flac").all()
     assert kinds["roundtrip"].str.fullmatch(r"made/roundtrip/(\w+)/\1\d\d-roundtrip.flac").all()
+    assert kinds["background_mix"].str.fullmatch(r"made/background/(\w+)/\1\d\d-background\d.flac").all()
     assert kinds["diffusion"].str.fullmatch(r"/\w+_v\d.flac").all()
-    assert kinds["classic"].is_unique and kinds["diffusion"].is_unique
+    assert kinds["classic"].is_unique and kinds["background_mix"].is_unique and kinds["diffusion"].is_unique
     assert kinds["roundtrip"].nunique() == CLASSES["howl"] + CLASSES["pant"]
 
 
@@ -155,20 +156,22 @@ def test_a_balanced_collection_needs_nothing(training):
 
 
 @pytest.mark.parametrize(
-    ("asked", "classical", "decoded"),
+    ("asked", "classical", "decoded", "mixed"),
     [
-        (["none", "class_weights", "oversample", "undersample", "mixup", "diffusion"], 0, 0),
-        (["classic"], 23, 0),
-        (["roundtrip"], 0, 13),
-        (["diffusion_classic"], 11, 0),
-        (["diffusion_classic", "classic", "roundtrip"], 23, 13),
+        (["none", "class_weights", "oversample", "undersample", "mixup", "diffusion"], 0, 0, 0),
+        (["balanced_softmax", "focal", "crt"], 0, 0, 0),
+        (["classic"], 23, 0, 0),
+        (["roundtrip"], 0, 13, 0),
+        (["background_mix"], 0, 0, 23),
+        (["diffusion_classic"], 11, 0, 0),
+        (["diffusion_classic", "classic", "roundtrip", "background_mix"], 23, 13, 23),
     ],
 )
-def test_only_what_is_asked_for_is_made(training, asked, classical, decoded):
+def test_only_what_is_asked_for_is_made(training, asked, classical, decoded, mixed):
     made = arms_of(training).lineage([load(name) for name in asked], Path("made"), "mel")
     assert plan().synthetic.tolist() == [0, 11, 12]
     assert made.start.value_counts().to_dict() == {
-        start: n for start, n in (("classic", classical), ("roundtrip", decoded)) if n
+        start: n for start, n in (("classic", classical), ("roundtrip", decoded), ("background", mixed)) if n
     }
 
 
@@ -191,6 +194,25 @@ def test_a_lineage_names_its_root_its_seed_and_its_file(training):
     assert len(made.merge(more, on=list(tables.LINEAGE))) == len(made) < len(more)  # more only add
     other = arms_of(training, seed=1).lineage([load(name) for name in EVERY], Path("made"), "mel")
     assert not set(classical.seed) & set(other.seed[other.start == "classic"])
+
+
+def test_a_clip_over_a_background_names_a_training_clip_of_another_class_and_a_ratio(training):
+    made = arms_of(training, factor=4).lineage([load("background_mix")], Path("made"), "mel")
+    labels = training.set_index("clip_id").label
+    assert (labels[made.other_clip_id].to_numpy() != made.label).all()
+    for label, own in made.groupby("label"):
+        assert set(labels[own.other_clip_id]) == set(CLASSES) - {label}
+    assert made.seed.is_unique and made.other_clip_id.nunique() > 10 and set(made.model) == {""}
+    assert made.strength.between(0, 10).all() and made.strength.min() < 2 and made.strength.max() > 8
+    assert made.strength.mean() == pytest.approx(5, abs=1.5)
+
+
+def test_clips_over_backgrounds_change_no_other_clip(training):
+    others = [load(name) for name in ADDING if name != "background_mix"]
+    without = arms_of(training, share=0.5).lineage(others, Path("made"), "mel")
+    made = arms_of(training, share=0.5).lineage([load("background_mix"), *others], Path("made"), "mel")
+    assert len(made) > len(without) and made[made.start != "background"].equals(without)
+    assert set(without.other_clip_id) == {""} and set(without.strength) == {0.0}
 
 
 def test_what_was_not_made_is_named(training):
@@ -237,7 +259,7 @@ def test_an_arm_is_a_file_of_its_own(tmp_path, monkeypatch, training):
     source = """
 from counterpoise.arms.arm import Arm
 
-def loss(log_probabilities, targets, smoothing, weights):
+def loss(log_probabilities, targets, smoothing, counts):
     return -log_probabilities.mean()
 
 ARM = Arm(about="a few", cheap=True, real=lambda material: material.training.groupby("label").head(1), loss=loss)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # an arm is read where nothing is trained, too
     import pandas as pd
     from torch import Tensor
 
-Kind = Literal["classic", "roundtrip", "diffusion"]  # of made clips
+Kind = Literal["classic", "roundtrip", "background", "diffusion"]  # of made clips
 DECODED = ("roundtrip", "diffusion")  # kinds that a codec decoded
 
 BASELINE = "none"  # the arm that all others are compared with
@@ -51,10 +51,13 @@ class Arm:
         real: which real clips train, rows of `material.training` in any order, as often as they stand there;
             None: every clip once.
         fills: the kinds of made clips that fill rare classes up, taking turns over a class and over each root.
-        weighted: classes weigh in the loss in inverse proportion to their clips.
+        weighted: classes weigh in cross-entropy in inverse proportion to their clips; a `loss` is given no weights.
         mixup: batches are mixed in pairs.
-        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and class weights
-            `[classes]` or None to a scalar; None: cross-entropy.
+        retrain_head: share of the steps, the last ones, in which the last layer alone learns: from new weights, on real
+            clips, as many of one class as of another. 0 to below 1.
+        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and the clips of each
+            class in the training table `[classes]`, float32, to a scalar; None: cross-entropy.
+        balances: `loss` makes all classes count the same, however many clips of each there are.
     """
 
     about: str
@@ -63,7 +66,9 @@ class Arm:
     fills: tuple[Kind, ...] = ()
     weighted: bool = False
     mixup: bool = False
-    loss: "Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor] | None" = None
+    retrain_head: float = 0.0
+    loss: "Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
+    balances: bool = False
 
     @property
     def decoded(self) -> bool:
@@ -72,11 +77,9 @@ class Arm:
 
     def prior(self, clips: "Mapping[str, int]") -> dict[str, float]:
         """The class frequencies that training by this arm lets a classifier expect, from its table's clips."""
-        return (
-            dict.fromkeys(clips, 1 / len(clips))
-            if self.weighted
-            else {c: n / sum(clips.values()) for c, n in clips.items()}
-        )
+        if self.weighted or self.balances or self.retrain_head:
+            return dict.fromkeys(clips, 1 / len(clips))
+        return {label: amount / sum(clips.values()) for label, amount in clips.items()}
 
 
 def names() -> list[str]:

@@ -1,1 +1,1 @@
-"""Cheap alternatives to diffusion: classical effects, and round trips through the codec."""
+"""Cheap alternatives to diffusion: classical effects, backgrounds, and round trips through the codec."""

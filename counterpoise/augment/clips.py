@@ -1,4 +1,4 @@
-"""Clips made without a diffusion model: classical variations, and round trips through the codec.
+"""Clips made without a diffusion model: classical variations, clips over backgrounds, round trips through the codec.
 
 A round trip brings a clip back as the codec hears it, with nothing new in it: what an arm gains by round trips, it
 gains by decoder artefacts and repetition.
@@ -36,6 +36,30 @@ def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -
             wave = audio.read(source[row.root_clip_id], settings.sample_rate, settings.channels)
             path.parent.mkdir(parents=True, exist_ok=True)
             audio.write_flac(path, effects.augment(wave, settings.sample_rate, row.seed), settings.sample_rate)
+
+
+def write_over_backgrounds(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -> None:
+    """Write each row's root over a sound of another class; files that are there already stay.
+
+    Args:
+        lineage: columns `tables.LINEAGE`, `strength` as signal-to-noise ratio in dB; the files of `path` are written.
+        clips: the catalogue's rows of all roots and of all clips that are mixed in.
+        settings: the sample rate and the channels in which a classifier hears a clip.
+
+    Raises:
+        AudioError: a clip cannot be read.
+    """
+    source = dict(zip(clips.clip_id, clips.path))
+    for row in tqdm(lineage.itertuples(), total=len(lineage), desc="background", unit="clip", disable=lineage.empty):
+        path = Path(row.path)
+        if not path.exists():
+            wave, background = (
+                audio.read(source[clip_id], settings.sample_rate, settings.channels)
+                for clip_id in (row.root_clip_id, row.other_clip_id)
+            )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mixed = effects.over_background(wave, background, row.strength, row.seed)
+            audio.write_flac(path, mixed, settings.sample_rate)
 
 
 def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, codec: Codec, batch_size: int) -> None:

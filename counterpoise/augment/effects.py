@@ -54,3 +54,28 @@ def augment(wave: np.ndarray, sample_rate: int, seed: int) -> np.ndarray:
         random.setstate(states[0])
         np.random.set_state(states[1])
     return varied * np.float32(min(1.0, PEAK / max(float(np.abs(varied).max()), PEAK)))
+
+
+def over_background(wave: np.ndarray, background: np.ndarray, ratio: float, seed: int) -> np.ndarray:
+    """A sound with a stretch of another one beneath it: the augmentation BG of Salamon & Bello 2017, section II-B.
+
+    There a share of the sum is drawn; here the signal-to-noise ratio is given, so that the level of the files does not
+    matter. The stretch begins at a random place. A background that is shorter than the sound is repeated. A stretch of
+    silence adds nothing.
+
+    Args:
+        wave: float32 `[channels, samples]`.
+        background: float32 `[channels, 1 or more]`.
+        ratio: of the mean power of the sound to that of the stretch as it is added, dB.
+        seed: of the place, any int, 0 or more.
+
+    Returns:
+        float32 of the shape of `wave`; it may be louder than full scale.
+    """
+    samples = wave.shape[1]
+    places = max(1, background.shape[1] - samples + 1)
+    start = np.random.default_rng(seed).integers(places)
+    stretch = background.take(np.arange(start, start + samples), axis=1, mode="wrap")
+    power, beneath = (float(np.square(sound, dtype=np.float64).mean()) for sound in (wave, stretch))
+    gain = math.sqrt(power / beneath / 10 ** (ratio / 10)) if beneath > 0 else 0.0
+    return wave + np.float32(gain) * stretch

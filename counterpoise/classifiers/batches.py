@@ -49,6 +49,29 @@ def draw(examples: int, batch_size: int, steps: range, seed: int) -> Iterator[li
         yield list(itertools.islice(rows, batch_size))
 
 
+def balanced(classes: Sequence[Sequence[int]], batch_size: int, steps: range, seed: int) -> Iterator[list[int]]:
+    """The rows of each step's batch, as many of one class as of another.
+
+    This is class-balanced sampling (Kang et al. 2020, section 3) without replacement: the classes come in rounds, each
+    once a round in another order. A class gives each of its rows once before any twice.
+
+    Args:
+        classes: the rows of each class; none is empty.
+        steps: those that are left; they do not depend on where they start.
+    """
+    turns = range(steps.stop * batch_size)  # no class has more
+
+    def endless() -> Iterator[int]:
+        own = [draw(len(rows), 1, turns, seed_for("class", seed, i)) for i, rows in enumerate(classes)]
+        for order in draw(len(classes), len(classes), turns, seed):
+            picked = [rows[next(places)[0]] for rows, places in zip(classes, own, strict=True)]
+            yield from (picked[i] for i in order)
+
+    rows = itertools.islice(endless(), steps.start * batch_size, None)
+    for _ in steps:
+        yield list(itertools.islice(rows, batch_size))
+
+
 class Waves(Sequence[np.ndarray]):
     """Clips' waves `[channels, samples]`, each read when it is asked for; what was read last stays in memory."""
 

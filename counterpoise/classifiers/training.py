@@ -1,5 +1,6 @@
 """Train a classifier for a fixed number of steps, and predict with it."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import sklearn.metrics
 import sklearn.utils.class_weight
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm import tqdm
 
 from counterpoise.classifiers import augmentation, batches
@@ -22,7 +25,7 @@ from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.embeddings import cache as kept
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]  # see :func:`cross_entropy`
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # see :func:`train`
 REPORTS = 20  # in a training
 
 
@@ -46,6 +49,7 @@ def train(
     cache: Path | None = None,
     mixup: float | None = None,
     loss: Loss | None = None,
+    retrain_head: float = 0.0,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
 
@@ -55,6 +59,12 @@ def train(
 
     A pretrained body that is not frozen learns at `body_rate` times the head's learning rate. A frozen body embeds
     every clip once, as it is, and only the head is trained: patches are drawn, but time is not shifted.
+
+    `retrain_head` is classifier re-training (Kang et al., "Decoupling Representation and Classifier for Long-Tailed
+    Recognition", ICLR 2020, section 4). It divides the steps: first all weights learn, in a one-cycle schedule of their
+    own. Then the head starts again with random weights and a schedule of its own, and learns alone, from real clips,
+    as many of one class as of another. The body keeps its weights and its batch statistics, and stays frozen after the
+    training. The inputs are augmented in both parts.
 
     Args:
         model: from `build`.
@@ -74,7 +84,10 @@ def train(
         validation: `tables.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
         mixup: alpha of mixup (:func:`mix`); None for none.
-        loss: like :func:`cross_entropy`, which None means.
+        loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` and the clips of each class in
+            `examples` `[classes]`, float32, to a scalar; None: :func:`cross_entropy` with `class_weights`.
+        retrain_head: share of the steps, the last ones, in which only the head is trained, 0 to below 1. A share of
+            less than half a step is none.
 
     Raises:
         TrainingError: there are no clips, a clip's label is not in `labels`, or the loss is not finite.
@@ -87,13 +100,16 @@ def train(
 
     # Model, optimiser and schedule, as new or as they were
     model.to(device)
-    groups, rates = _groups(model, classifier)
-    optimiser = torch.optim.Adam(groups, lr=classifier.learning_rate, weight_decay=classifier.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=classifier.steps)
+    last = round(retrain_head * classifier.steps)  # steps of the head alone
+    switch = classifier.steps - last
     generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
     weights = None if class_weights is None else class_weights.to(device)
     losses, reports = [], {}
     state = None if checkpoint is None else checkpoint.load()
+    if state is not None and len(state["losses"]) > switch:
+        optimiser, schedule = _begin(model, classifier, last, head_alone=True)
+    else:
+        optimiser, schedule = _begin(model, classifier, switch, head_alone=False)
     if state is not None:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
@@ -110,6 +126,7 @@ def train(
     val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
     made = examples.synthetic.to_numpy(bool)
     smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
+    counts = targets.bincount(minlength=len(labels)).to(device, torch.float32)
 
     def forward(batch: Tensor) -> Tensor:
         if model.frozen:
@@ -117,14 +134,32 @@ def train(
         return augmentation.augmented(model, batch, classifier, generator)
 
     def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
-        function = cross_entropy if loss is None else loss
-        return function(log_probabilities, targets[rows].to(device), smoothing[rows].to(device), weights)
+        own, softened = targets[rows].to(device), smoothing[rows].to(device)
+        if loss is None:
+            return cross_entropy(log_probabilities, own, softened, weights)
+        return loss(log_probabilities, own, softened, counts)
 
-    order = batches.order(made, classifier.batch_size, classifier.steps, done, classifier.real_last, seed)
+    order = batches.order(made, classifier.batch_size, switch, min(done, switch), classifier.real_last, seed)
+    if last:
+        real = [np.flatnonzero(~made & (targets.numpy() == label)) for label in range(len(labels))]
+        ends = batches.balanced(
+            [rows.tolist() for rows in real if len(rows)],
+            classifier.batch_size,
+            range(max(done - switch, 0), last),
+            seed_for("head", seed),
+        )
+        order = itertools.chain(order, ends)
     loaded = batches.load(inputs, runtime, order)
     progress = tqdm(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
     model.train()
     for step, (rows, batch) in enumerate(progress, start=done + 1):
+        # The head alone
+        if step == switch + 1:
+            _renew(model.head, seed)
+            optimiser, schedule = _begin(model, classifier, last, head_alone=True)
+        if step > switch:
+            model.maps.eval()  # in every step, because a validation sets it back
+
         # Forward
         if mixup is not None:
             batch, share, partners = mix(batch, mixup, generator)
@@ -292,6 +327,23 @@ def _groups(model: Network, classifier: Classifier) -> tuple[list[dict], list[fl
     groups = [(body, classifier.learning_rate * classifier.body_rate), (head, classifier.learning_rate)]
     groups = [(weights, rate) for weights, rate in groups if weights]  # a frozen body has none that learn
     return [{"params": weights} for weights, _ in groups], [rate for _, rate in groups]
+
+
+def _begin(model: Network, classifier: Classifier, steps: int, head_alone: bool) -> tuple[Optimizer, LRScheduler]:
+    """The optimiser and the schedule of one part of a training; where the head learns alone, the body is frozen."""
+    if head_alone:
+        model.maps.requires_grad_(False)
+    groups, rates = _groups(model, classifier)
+    optimiser = Adam(groups, lr=classifier.learning_rate, weight_decay=classifier.weight_decay)
+    return optimiser, OneCycleLR(optimiser, rates, total_steps=steps)
+
+
+def _renew(head: nn.Linear, seed: int) -> None:
+    """Give a layer the random weights of a new one; they depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for("head", seed))
+        new = nn.Linear(head.in_features, head.out_features)
+    head.load_state_dict(new.state_dict())
 
 
 def _validate(probabilities: Tensor, targets: Tensor) -> dict[str, float]:

@@ -38,17 +38,17 @@ LINEAGE = {
     "clip_id": "str",
     "path": "str",
     "label": "str",
-    "start": "str",  # own | augmented | blend | cross | noise, of diffusion; or classic | roundtrip
+    "start": "str",  # own | augmented | blend | cross | noise, of diffusion; or classic | roundtrip | background
     "root_clip_id": "str",  # the clip that a variation started from; `cross`: of another class
-    "other_clip_id": "str",  # `blend`: the clip that was mixed in, else empty
+    "other_clip_id": "str",  # `blend`, `background`: the clip that was mixed in, else empty
     "source_id": "str",  # the root's
     "fold": "int64",  # the root's
     "seed": "int64",
-    "strength": "float64",  # sigma of the noise that was added
+    "strength": "float64",  # sigma of the noise that was added; `background`: signal-to-noise ratio, dB
     "model": "str",
 }
 PLANNED = {**LINEAGE, "spare": "bool"}  # variations to make; a spare one gives the class filter a choice
-CHEAP = ("classic", "roundtrip")  # starts of clips that no diffusion model made
+CHEAP = ("classic", "roundtrip", "background")  # starts of clips that no diffusion model made
 CANDIDATES = {  # what the class filter said of everything that was made
     "clip_id": "str",
     "root_clip_id": "str",

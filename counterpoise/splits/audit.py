@@ -83,6 +83,8 @@ def _strays(roots: pd.DataFrame, synthetic: pd.DataFrame) -> list[str]:
         "synthetic clips blended with a clip that is not a training clip",
         [f"{c} (and {o})" for c, o in zip(synthetic.clip_id[astray], synthetic.other_clip_id[astray])],
     )
+    unnamed = synthetic.clip_id[(synthetic.start == "background") & (synthetic.other_clip_id == "")]
+    problems += _named("synthetic clips over a background that do not name its clip", unnamed)
     crossed = (synthetic.start == "cross").to_numpy()  # these start from another class on purpose
     for column, exempt in (("source_id", False), ("fold", False), ("label", crossed)):
         differs = (where != "unknown") & (synthetic[column].to_numpy() != root[column].to_numpy()) & ~np.array(exempt)

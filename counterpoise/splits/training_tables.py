@@ -11,6 +11,8 @@ from counterpoise.core import tables
 from counterpoise.core.runtime import seed_for
 from counterpoise.splits import balance, split
 
+BACKGROUND_SNR = (0.0, 10.0)  # dB, of a clip over a sound of another class
+
 
 class Material:
     """The training clips, and the places that added clips fill: what every arm draws from.
@@ -25,7 +27,7 @@ class Material:
     Attributes:
         slots: the places to fill, one row an added clip, in the order in which variations are made: label; root, the
             clip that it starts from; number, of its root's, from 0; place, of its root among the class's roots;
-            classic and roundtrip, the ids of the clips that fill it.
+            classic, roundtrip and background, the ids of the clips that fill it.
         through_codec: the ids of the real clips that go through the codec.
     """
 
@@ -46,7 +48,7 @@ class Material:
         return split.clip_turns(clips, self.seed)
 
     def lineage(self, arms: Collection[Arm], folder: Path, codec: str) -> pd.DataFrame:
-        """Every classical variation and every round trip that these arms need, and no others.
+        """Every clip that these arms need made without a diffusion model, and no others.
 
         Args:
             arms: those that will be trained.
@@ -54,11 +56,14 @@ class Material:
             codec: its name, as the model of round trips.
 
         Returns:
-            Rows of `tables.LINEAGE`: classical variations in the order of `slots`, then round trips.
+            Rows of `tables.LINEAGE`: classical variations in the order of `slots`, then round trips, then clips over
+            backgrounds in the order of `slots`.
         """
         parents = {clip.clip_id: clip for clip in self.training.itertuples()}
 
-        def row(start: str, clip_id: str, root: str, seed: int, model: str) -> dict:
+        def row(
+            start: Kind, clip_id: str, root: str, seed: int, model: str = "", other: str = "", strength: float = 0.0
+        ) -> dict:
             parent = parents[root]
             return {
                 "clip_id": clip_id,
@@ -66,30 +71,35 @@ class Material:
                 "label": parent.label,
                 "start": start,
                 "root_clip_id": root,
-                "other_clip_id": "",
+                "other_clip_id": other,
                 "source_id": parent.source_id,
                 "fold": parent.fold,
                 "seed": seed,
-                "strength": 0.0,
+                "strength": strength,
                 "model": model,
             }
 
-        kinds: tuple[Kind, ...] = ("classic", "roundtrip")
+        kinds: tuple[Kind, ...] = ("classic", "roundtrip", "background")
         wanted = {kind: np.zeros(len(self.slots), bool) for kind in kinds}
         for arm in arms:
             for kind in kinds:
                 if kind in arm.fills:
                     wanted[kind] |= self._filled(arm, kind)
-        classical = self.slots[wanted["classic"]]
         decoded = set(self.slots.root[wanted["roundtrip"]])
         if any(arm.decoded for arm in arms):
             decoded |= set(self.through_codec)
-        seeds = [seed_for("classic", self.seed, slot.root, slot.number) for slot in classical.itertuples()]
         rows = [
-            row("classic", clip_id, root, seed, "")
-            for clip_id, root, seed in zip(classical.classic, classical.root, seeds, strict=True)
+            row("classic", slot.classic, slot.root, seed_for("classic", self.seed, slot.root, slot.number))
+            for slot in self.slots[wanted["classic"]].itertuples()
         ]
         rows += [row("roundtrip", round_trip(root), root, 0, codec) for root in parents if root in decoded]
+        over = self.slots[wanted["background"]]
+        others = {label: sorted(self.training.clip_id[self.training.label != label]) for label in set(over.label)}
+        for slot in over.itertuples():
+            seed = seed_for("background", self.seed, slot.root, slot.number)
+            other = others[slot.label][seed_for("other", seed) % len(others[slot.label])]
+            ratio = BACKGROUND_SNR[0] + (BACKGROUND_SNR[1] - BACKGROUND_SNR[0]) * seed_for("ratio", seed) / 2**63
+            rows.append(row("background", slot.background, slot.root, seed, other=other, strength=ratio))
         return tables.table(rows, tables.LINEAGE)
 
     def table(self, arm: Arm, made: pd.DataFrame, sha256: Callable[[str], str]) -> pd.DataFrame:
@@ -103,7 +113,7 @@ class Material:
             The columns `tables.EXAMPLES`, sorted by clip; clips that an arm repeats stand there more than once.
 
         Raises:
-            ArmError: a classical variation or a round trip that the arm needs was not made.
+            ArmError: a clip that the arm needs, other than by diffusion, was not made.
         """
         real = self.training if arm.real is None else arm.real(self)
         if arm.decoded:  # a real clip keeps its name and its place, and sounds as the codec gives it back
@@ -139,12 +149,14 @@ class Material:
         for label, amount in zip(plan.label, plan.synthetic, strict=True):
             shares = self.share_out(self.training.clip_id[self.training.label == label], amount)
             place = {root: i for i, root in enumerate(shares)}
-            rows += [
-                (label, root, number, place[root], f"{root}-classic{number}", round_trip(root))
-                for root, number in balance.per_root(list(shares), amount)
-            ]
-        columns = {"label": "str", "root": "str", "number": int, "place": int, "classic": "str", "roundtrip": "str"}
-        return pd.DataFrame(rows, columns=list(columns)).astype(columns)
+            rows += [(label, root, number, place[root]) for root, number in balance.per_root(list(shares), amount)]
+        columns = {"label": "str", "root": "str", "number": int, "place": int}
+        slots = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+        return slots.assign(
+            classic=slots.root + "-classic" + slots.number.astype("str"),
+            roundtrip=slots.root.map(round_trip),
+            background=slots.root + "-background" + slots.number.astype("str"),
+        )
 
 
 def round_trip(clip_id: str) -> str:
