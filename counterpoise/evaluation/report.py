@@ -54,12 +54,13 @@ def show(metrics: dict[str, dict], console: Console) -> None:
             console.print(*tables, sep="\n\n")
         console.print()
         _print(["• best of its column, which may be chance."], console)
-        _print(_confusions(errors["arms"], answer["cheap"]), console)
+        _print(_confusions(errors["arms"], _of_interest(arms, answer["cheap"])), console)
         _print(_clips(errors["clips"]), console)
         console.print()
     for model in metrics["summary"]:
         console.rule(f"[bold]Does it help? {model}[/]", align="left", characters="─")
         rows = [row for row in answer["differences"] if row["model"] == model]
+        console.print(*differences(rows, answer["cheap"]), sep="\n\n", end="\n\n")
         _print(verdicts(rows, answer["level"], answer["cheap"]), console)
         console.print()
     rare = ", ".join(seeds["rare"]) or "none: no class has fewer than half of the largest one's training clips"
@@ -145,18 +146,25 @@ def _short(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".removeprefix("0")[: digits + 1]
 
 
-def _confusions(arms: dict[str, dict], cheap: dict[str, bool]) -> list[str]:
-    """The two most confused pairs of the baseline and of the arms that need a diffusion model."""
+def _confusions(arms: dict[str, dict], shown: list[str]) -> list[str]:
+    """The two most confused pairs of some rows."""
     lines = []
-    for arm, own in arms.items():
-        if (arm == BASELINE or not cheap[arm]) and own["confused"]:
+    for arm in shown:
+        if arms[arm]["confused"]:
             pairs = [
                 f"{pair['actual']} for {pair['predicted']} {pair['share']:.0%}"
                 + (f" ({100 * pair['change']:+.0f})" if pair["change"] is not None and arm != BASELINE else "")
-                for pair in own["confused"][:2]
+                for pair in arms[arm]["confused"][:2]
             ]
             lines.append(f"Confused most under {arm}: {', '.join(pairs)}")
     return lines
+
+
+def _of_interest(arms: dict[str, dict], cheap: dict[str, bool]) -> list[str]:
+    """The baseline, and of the rows that need a diffusion model the one with the highest first headline."""
+    dear = [arm for arm in arms if not cheap[arm]]
+    best = sorted(dear, key=lambda arm: -arms[arm][HEADLINES[0]])[:1]
+    return [arm for arm in arms if arm == BASELINE or arm in best]
 
 
 def _clips(clips: list[dict]) -> list[str]:
@@ -167,8 +175,39 @@ def _clips(clips: list[dict]) -> list[str]:
     ]
 
 
+def differences(rows: list[dict], cheap: dict[str, bool]) -> list[Table]:
+    """Of each headline metric, how much better one model's rows with diffusion are than what they are compared with.
+
+    Args:
+        rows: this model's `differences` of `bootstrap.answer`.
+        cheap: by arm or system, whether it needs no diffusion model.
+    """
+    tables = []
+    for metric in HEADLINES:
+        own = [row for row in rows if row["metric"] == metric and not cheap[row["arm"]]]
+        if not own:
+            continue
+        table = _table()
+        table.title = f"{title(metric)}: difference [corrected interval]".replace("[", r"\[")
+        others = list(dict.fromkeys(row["against"] for row in own))
+        for other in others:
+            table.add_column(f"to {other}" if other == BASELINE else f"to the best cheap one,\n{other}", no_wrap=True)
+        for arm in dict.fromkeys(row["arm"] for row in own):
+            cells = {row["against"]: _difference(row) for row in own if row["arm"] == arm}
+            table.add_row(arm, *(cells.get(other, "") for other in others))
+        tables.append(table)
+    return tables
+
+
+def _difference(row: dict) -> str:
+    """The difference, its corrected interval, and the verdict where there is one."""
+    mean, low, high = (f"{row[key]:+.2f}" for key in ("mean", "corrected_low", "corrected_high"))
+    verdict = {"helps": "[bold green]helps[/]", "hurts": "[bold red]hurts[/]"}.get(row["verdict"], "")
+    return rf"{mean} \[{low}, {high}] {verdict}".replace("0.", ".").rstrip()
+
+
 def verdicts(rows: list[dict], level: float, cheap: dict[str, bool]) -> list[str]:
-    """What can be told of one model: sentences for the arms that need a diffusion model, a line for all others.
+    """What else can be told of one model: single classes, and the rows without diffusion.
 
     Args:
         rows: this model's `differences` of `bootstrap.answer`.
@@ -177,17 +216,19 @@ def verdicts(rows: list[dict], level: float, cheap: dict[str, bool]) -> list[str
     """
     if not rows:
         return [f"Nothing to compare: add `{BASELINE}` and other arms to `arms` in params.yaml."]
-    lines = []
+    lines, silent = ["A difference without a word: cannot tell it from chance."], []
     for arm in dict.fromkeys(row["arm"] for row in rows if not cheap[row["arm"]]):
-        own = [row for row in rows if row["arm"] == arm]
-        lines += [f"{row['sentence']}." for row in own if row["metric"] in HEADLINES]
         recalls = {
             row["metric"].removeprefix("recall/"): row["verdict"]
-            for row in own
-            if is_recall(row["metric"]) and row["against"] == BASELINE
+            for row in rows
+            if row["arm"] == arm and is_recall(row["metric"]) and row["against"] == BASELINE
         }
-        if recalls:
-            lines.append(f"{arm} against {BASELINE}, class by class: {_sorted(recalls)}.")
+        if set(recalls.values()) - {"cannot tell"}:
+            lines.append(f"{arm} against {BASELINE}, recall of each class: {_sorted(recalls)}.")
+        elif recalls:
+            silent.append(arm)
+    if silent:
+        lines.append(f"Of single classes' recall nothing can be told of {', '.join(silent)}.")
     for metric in HEADLINES:
         verdict_of = {
             row["arm"]: row["verdict"]
@@ -196,6 +237,8 @@ def verdicts(rows: list[dict], level: float, cheap: dict[str, bool]) -> list[str
         }
         if verdict_of:
             lines.append(f"Cheap ones against {BASELINE}, {title(metric)}: {_sorted(verdict_of)}.")
+    if any(row["verdict"] == "cannot tell" and not row["corrected_low"] <= 0 <= row["corrected_high"] for row in rows):
+        lines.append("Where an interval leaves 0 out and nothing can be told, seeds or recordings are too few.")
     many = [max(row["comparisons"] for row in rows if (row["metric"] in HEADLINES) == whole) for whole in (True, False)]
     lines.append(
         f"Intervals: {100 * level:g} %, over recordings and seeds, corrected, as are the verdicts, for {many[0]} "
