@@ -14,7 +14,7 @@ from counterpoise.diffusion.model import Model
 from counterpoise.diffusion_classifier import losses, table
 from counterpoise.diffusion_classifier.losses import Denoiser, DenoisersMissing
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
-from counterpoise.ensembles.settings import Ensembles
+from counterpoise.ensembles.settings import DENOISERS, Ensembles
 from stages.base import paths
 from stages.base.work import is_empty, nothing, prune, run, working
 
@@ -29,7 +29,7 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     c, labels = p.diffusion_classifier, list(p.classes)
-    if not p.ensembles.use_denoisers:
+    if not p.ensembles.uses(DENOISERS):
         return nothing(paths.DENOISER_LOSSES, "no system of ensembles.systems has the member `denoisers`")
     prune(paths.DENOISER_LOSSES, keep=[])
     device = runtime.setup(p.runtime)

@@ -9,17 +9,16 @@ from counterpoise.arms import arm as arms
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
-from counterpoise.diffusion_classifier import posterior
-from counterpoise.diffusion_classifier import table as losses
+from counterpoise.diffusion_classifier import posterior, table
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from counterpoise.ensembles import fusion, systems
-from counterpoise.ensembles.settings import Ensembles
+from counterpoise.ensembles.settings import DENOISERS, FEATURES, Ensembles
 from counterpoise.ensembles.systems import Heard, Run
 from counterpoise.evaluation import bootstrap, plots, scores
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits.split import Split
 from stages.base import paths
-from stages.base.work import is_empty, run
+from stages.base.work import is_empty, run, why_empty
 
 
 class Params(File):
@@ -41,34 +40,40 @@ def main() -> None:
     plan = tables.read(paths.PLAN, tables.BALANCE)
     counts, rare = plan.set_index("label").real.to_dict(), plan.label[plan.rare].tolist()
 
-    # What networks say, and what systems of networks and denoisers say
+    # What networks say, and what systems of networks and diffusion models say
     networks, priors = networks_of(clips, labels), {arm: training_prior(arm, labels) for arm in p.arms}
     calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth["val"])
+    readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels)}
     heard = {
         part: Heard(
-            {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()}, denoisers[part]
+            {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()},
+            {reading: said[part] for reading, said in readings.items() if said},
         )
         for part in clips
     }
     seeds, prior = p.classifier.seeds, systems.prior(p.ensembles, labels, counts)
-    places, left_out = p.ensembles.places(p.arms, p.models, len(seeds))
+    outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
+    absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
+    if not denoisers:
+        absent.setdefault(DENOISERS, "there are no validation clips to calibrate by (diffusion_classifier.calibration)")
+    places, left_out = p.ensembles.places(p.arms, p.models, len(seeds), len(clips["val"]), absent)
     print(*left_out, sep="\n")
     answers = list(systems.answers(p.ensembles, places, seeds, heard["val"], truth["val"], heard["test"], prior))
 
     # Score
     rows = [(model, arm, seed, networks["test"][arm, model, seed]) for arm, model, seed in networks["test"]]
     rows += [(answer.model, answer.system, answer.seed, answer.probabilities) for answer in answers]
-    table = pd.concat(
+    predictions = pd.concat(
         scores.predictions(clips["test"], said, labels, model, arm, seed, p.split.test_fold)
         for model, arm, seed, said in rows
     )
-    views = scores.summarise(scores.score_runs(table, labels, rare), counts, rare)
+    views = scores.summarise(scores.score_runs(predictions, labels, rare), counts, rare)
     cheap = {arm: arms.load(arm).cheap for arm in p.arms}
     cheap |= {system: p.ensembles.is_cheap(system, cheap) for system, _ in places}
-    views["answer"] = bootstrap.answer(bootstrap.bootstrap(table, labels, rare, p.evaluation), cheap)
-    views["errors"] = scores.errors(table, dict(zip(clips["test"].clip_id, clips["test"].path, strict=True)))
+    views["answer"] = bootstrap.answer(bootstrap.bootstrap(predictions, labels, rare, p.evaluation), cheap)
+    views["errors"] = scores.errors(predictions, dict(zip(clips["test"].clip_id, clips["test"].path, strict=True)))
     views["systems"] = {"calibration": calibration, "weights": systems.weights(answers)}
-    tables.write(table, paths.PREDICTIONS, exact=True)
+    tables.write(predictions, paths.PREDICTIONS, exact=True)
     paths.METRICS.mkdir(exist_ok=True)
     for name, view in views.items():
         (paths.METRICS / f"{name}.json").write_text(json.dumps(view, indent=1) + "\n")
@@ -90,12 +95,12 @@ def main() -> None:
 
 def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[Run, np.ndarray]]:
     """What every trained network says of val and of test: probabilities in the order of the clips."""
-    table = tables.read(paths.PROBABILITIES, tables.probabilities(labels))
+    rows = tables.read(paths.PROBABILITIES, tables.probabilities(labels))
     columns = [tables.PROBABILITY + label for label in labels]
     return {
         part: {
             (arm, model, int(seed)): own.set_index("clip_id").loc[clips[part].clip_id, columns].to_numpy()
-            for (arm, model, seed), own in table[table.partition == part].groupby(["arm", "model", "seed"], sort=False)
+            for (arm, model, seed), own in rows[rows.partition == part].groupby(["arm", "model", "seed"], sort=False)
         }
         for part in clips
     }
@@ -110,12 +115,12 @@ def training_prior(arm: str, labels: list[str]) -> np.ndarray:
 
 def calibrated(
     settings: DiffusionClassifier, clips: dict[str, pd.DataFrame], labels: list[str], truth: np.ndarray
-) -> tuple[dict | None, dict[str, np.ndarray | None]]:
-    """How losses are weighed, and the denoisers' log-likelihoods of val and test; None where no system wants them."""
-    if is_empty(paths.DENOISER_LOSSES):
-        return None, dict.fromkeys(clips)
-    table = tables.read(paths.DENOISER_LOSSES / "losses.csv", losses.schema(labels))
-    found = {part: losses.from_table(table, own.clip_id.tolist(), labels) for part, own in clips.items()}
+) -> tuple[dict | None, dict[str, np.ndarray]]:
+    """How losses are weighed, and the denoisers' log-likelihoods of val and test; nothing if they cannot be had."""
+    if is_empty(paths.DENOISER_LOSSES) or (clips["val"].empty and settings.calibration != "likelihood"):
+        return None, {}
+    losses = tables.read(paths.DENOISER_LOSSES / "losses.csv", table.schema(labels))
+    found = {part: table.from_table(losses, own.clip_id.tolist(), labels) for part, own in clips.items()}
     card = json.loads((paths.DENOISER_LOSSES / "card.json").read_text())
     calibration = posterior.calibrate(
         settings.calibration, found["val"], truth, settings.sigmas, card["elements"], np.array(card["volumes"])
@@ -125,6 +130,18 @@ def calibrated(
         "offsets": dict(zip(labels, calibration.offsets.round(4).tolist())),
     }
     return about, {part: calibration.log_likelihoods(own) for part, own in found.items()}
+
+
+def features_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, np.ndarray]:
+    """The features' log-likelihoods of val and test; nothing if they were not read."""
+    if is_empty(paths.DENOISER_FEATURES):
+        return {}
+    rows = tables.read(paths.DENOISER_FEATURES / "probabilities.csv", table.probabilities(labels)).set_index("clip_id")
+    columns = [tables.PROBABILITY + label for label in labels]
+    balanced = np.full(len(labels), 1 / len(labels))
+    return {
+        part: fusion.log_likelihoods(rows.loc[own.clip_id, columns].to_numpy(), balanced) for part, own in clips.items()
+    }
 
 
 if __name__ == "__main__":

@@ -182,3 +182,19 @@ def test_a_class_conditioned_network_comes_back_from_its_folder(tmp_path, channe
 def test_a_network_of_one_class_is_taken_as_it_is():
     alone = picture()
     assert networks.specialise(alone, 0) is alone
+
+
+@pytest.mark.parametrize(("channels", "is_picture"), [(32, True), (6, False)])
+def test_a_network_of_no_class_gets_the_mean_of_all_embeddings(channels, is_picture):
+    change = {} if is_picture else {"widths": [32, 32]}
+    together = networks.build(settings(**change), channels, is_picture, 0, classes=3).eval()
+    embedding = together.unet.class_embedding if is_picture else together.offset
+    generator = torch.Generator().manual_seed(1)
+    embedding.weight.data = torch.randn(embedding.weight.shape, generator=generator)
+    x, c_noise = example(together, channels)
+    general = networks.generalise(together)(x, c_noise)
+    assert not torch.allclose(general, together(x, c_noise, torch.tensor([0, 0])), atol=1e-3)
+    embedding.weight.data[2] = embedding.weight.data.mean(dim=0)
+    assert torch.allclose(general, together(x, c_noise, torch.tensor([2, 2])), atol=1e-5)
+    alone = picture()
+    assert networks.generalise(alone) is alone

@@ -87,9 +87,9 @@ def test_a_system_takes_the_next_seeds_and_other_models(truth):
         for model in ("cnn", "yamnet")
         for seed in (0, 4)
     }
-    heard = Heard(networks, noisy(truth, 1.0, 99))
+    heard = Heard(networks, {"denoisers": noisy(truth, 1.0, 99)})
     own = ensembles(two={"none": [0.5, 0.25]}, both={"none": 1.0, "classic-yamnet": 0.5, "denoisers": 0.8})
-    places, left_out = own.places(["none", "classic"], ["cnn", "yamnet"], seeds=2)
+    places, left_out = own.places(["none", "classic"], ["cnn", "yamnet"], 2, 50, {})
     assert not left_out
     found = {
         (each.system, each.model, each.seed): each
@@ -107,8 +107,8 @@ def test_a_system_takes_the_next_seeds_and_other_models(truth):
 
 def test_weights_are_fitted_by_validation_clips_and_never_by_test_clips(truth):
     good, bad = noisy(truth, 0.8, 4), noisy(np.roll(truth, 3), 0.8, 5)
-    val = Heard({("none", "cnn", 0): good}, bad)
-    test = Heard({("none", "cnn", 0): bad}, good)  # the other way round: a fit by these would say so
+    val = Heard({("none", "cnn", 0): good}, {"denoisers": bad})
+    test = Heard({("none", "cnn", 0): bad}, {"denoisers": good})  # the other way round: a fit by these would say so
     own = ensembles(best={"none": "fitted", "denoisers": "fitted"})
     (found,) = systems.answers(own, [("best", "cnn")], [0], val, truth, test, UNIFORM)
     assert found.weights["none-cnn/seed0"] > 5 * found.weights["denoisers"]
@@ -118,12 +118,16 @@ def test_what_is_not_trained_is_left_out_with_a_word():
     own = ensembles(
         two={"none": [0.5, 0.5]}, other={"classic": 1.0}, mixed={"none-yamnet": 1.0}, alone={"denoisers": 1}
     )
-    places, reasons = own.places(["none"], ["cnn"], seeds=1)
+    own = own.model_copy(update={"systems": {**own.systems, "best": {"none": "fitted"}, "seen": {"features": 1.0}}})
+    places, reasons = own.places(["none"], ["cnn"], 1, 0, {"features": "there is no base"})
     assert places == [("alone", "cnn")]
-    assert len(reasons) == 3
+    assert len(reasons) == 5
     assert "needs 2 classifier.seeds" in reasons[0]
     assert "classic-cnn is not trained" in reasons[1]
     assert "none-yamnet is not trained" in reasons[2]
+    assert "no validation clips" in reasons[3]
+    assert "there is no base" in reasons[4]
+    assert ("best", "cnn") in own.places(["none"], ["cnn"], 1, 9, {})[0]
 
 
 def test_a_system_is_cheap_where_all_of_it_is():
@@ -138,7 +142,7 @@ def test_a_system_is_cheap_where_all_of_it_is():
         ({"x": {"nun": 1.0}}, "'nun' is no member"),
         ({"x": {"none-resnet": 1.0}}, "'none-resnet' is no member"),
         ({"none": {"none": 1.0}}, "an arm has this name"),
-        ({"x": {"denoisers": [0.5, 0.5]}}, "have one weight"),
+        ({"x": {"features": [0.5, 0.5]}}, "have one weight"),
     ],
 )
 def test_names_that_mean_nothing_are_told(section, part):

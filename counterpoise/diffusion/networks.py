@@ -156,15 +156,30 @@ def specialise(network: Denoiser, label: int) -> Denoiser:
 
     `UNet2DModel` adds the class's embedding to that of the noise level, so it goes into the latter's last bias.
     """
-    if network.classes == 1:
-        return network
+    return network if network.classes == 1 else _with_embedding(network, _embeddings(network)[label])
+
+
+@torch.no_grad()
+def generalise(network: Denoiser) -> Denoiser:
+    """The network of no class in particular: it gets the mean of all classes' embeddings, and no label."""
+    return network if network.classes == 1 else _with_embedding(network, _embeddings(network).mean(dim=0))
+
+
+def _embeddings(network: Denoiser) -> Tensor:
+    """What each class adds, `[K, width]`."""
+    return network.unet.class_embedding.weight if isinstance(network, MelUNet) else network.offset.weight
+
+
+def _with_embedding(network: Denoiser, embedding: Tensor) -> Denoiser:
+    """A class-conditioned network with one embedding `[width]` built in."""
     state = network.state_dict()
     if isinstance(network, MelUNet):
         bias = "unet.time_embedding.linear_2.bias"
-        state[bias] = state[bias] + state.pop("unet.class_embedding.weight")[label]
+        state[bias] = state[bias] + embedding
+        del state["unet.class_embedding.weight"]
         single = MelUNet(UNet2DModel.from_config(network.unet.config, num_class_embeds=None))
     else:
-        state["offset.weight"] = state["offset.weight"][label : label + 1]
+        state["offset.weight"] = embedding[None]
         config = network.config
         single = LatentUNet1D(config.channels, config.widths, config.layers, config.attention)
     single.load_state_dict(state)

@@ -17,3 +17,4 @@ class DiffusionClassifier(Section):
     batch_size: PositiveInt  # clips
     seed: int  # of the noise
     calibration: Literal["likelihood", "standard", "fitted"]  # see `posterior.calibrate`
+    feature_sigma: PositiveFloat  # noise level at which `features` are read, on normalised latents

@@ -1,9 +1,11 @@
-"""The table of losses that the stage `denoiser_losses` leaves: a row for each clip, noise level and draw."""
+"""The tables that the stages `denoiser_losses` and `denoiser_features` leave."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+
+from counterpoise.core import tables
 
 FIXED = {"clip_id": "str", "partition": "str", "sigma": "float64", "draw": "int64"}
 PREFIX = "loss/"  # of the columns that hold a class's losses
@@ -12,6 +14,11 @@ PREFIX = "loss/"  # of the columns that hold a class's losses
 def schema(labels: Sequence[str]) -> dict[str, str]:
     """The columns of the table of losses: a row for each clip, noise level and draw, a column for each class."""
     return {**FIXED, **{PREFIX + label: "float64" for label in labels}}
+
+
+def probabilities(labels: Sequence[str]) -> dict[str, str]:
+    """The columns of what the features say: a row for each held-out clip, a column for each class's probability."""
+    return {"clip_id": "str", "partition": "str", **{tables.PROBABILITY + label: "float64" for label in labels}}
 
 
 def to_table(

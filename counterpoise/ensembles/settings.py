@@ -7,7 +7,9 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from counterpoise.core.settings import Section, Slug
 
-DENOISERS = "denoisers"  # the member that is no network: every class's denoiser, read as a classifier
+DENOISERS = "denoisers"  # every class's denoiser, read as a classifier
+FEATURES = "features"  # a linear classifier on the shared base's inner activations
+READINGS = (DENOISERS, FEATURES)  # members that are no networks of an arm: diffusion models, read in some way
 Weight = PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | Literal["fitted"]
 
 
@@ -16,7 +18,7 @@ class Ensembles(Section):
 
     # What a class's frequency is taken to be: equal for all, that of the training clips, or as given
     prior: Literal["uniform", "training"] | dict[Slug, PositiveFloat]
-    # By name, each member with its weight: an arm of the table's model, `<arm>-<model>`, or `denoisers`. A list takes
+    # By name, each member with its weight: an arm of the table's model, `<arm>-<model>`, or a reading. A list takes
     # as many networks of the arm, of this seed and of the next ones. fitted: by validation clips.
     systems: dict[Slug, Annotated[dict[str, Weight], Field(min_length=1)]]
 
@@ -27,10 +29,9 @@ class Ensembles(Section):
                 raise ValueError(f"systems.{system}: either all weights are `fitted`, or none is")
         return self
 
-    @property
-    def use_denoisers(self) -> bool:
-        """Whether any system needs the denoisers' losses."""
-        return any(DENOISERS in members for members in self.systems.values())
+    def uses(self, reading: str) -> bool:
+        """Whether any system has this one of :data:`READINGS` as a member."""
+        return any(reading in members for members in self.systems.values())
 
     @property
     def are_fitted(self) -> bool:
@@ -39,27 +40,47 @@ class Ensembles(Section):
 
     def is_cheap(self, system: str, cheap: Mapping[str, bool]) -> bool:
         """Whether a system needs no diffusion model, where it is known of each arm."""
-        members = self.systems[system]
-        return DENOISERS not in members and all(cheap[member.partition("-")[0]] for member in members)
+        return all(member not in READINGS and cheap[member.partition("-")[0]] for member in self.systems[system])
 
-    def places(self, arms: list[str], models: list[str], seeds: int) -> tuple[list[tuple[str, str]], list[str]]:
-        """Which systems stand in which models' tables where these are trained, and a line for each that cannot."""
+    def places(
+        self, arms: list[str], models: list[str], seeds: int, val_clips: int, absent: Mapping[str, str]
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Which systems stand in which models' tables where these are trained, and a line for each that cannot.
+
+        Args:
+            seeds: how many of every network.
+            val_clips: how many validation clips weights can be fitted to.
+            absent: readings that are not there, each with the reason.
+        """
         found, reasons = [], []
         for model in models:
             for system in self.systems:
-                if reason := self._left_out(system, model, arms, models, seeds):
+                if reason := self._left_out(system, model, arms, models, seeds, val_clips, absent):
                     reasons.append(f"{system} is left out of the table of {model}: {reason}")
                 else:
                     found.append((system, model))
         return found, reasons
 
-    def _left_out(self, system: str, model: str, arms: list[str], models: list[str], seeds: int) -> str | None:
+    def _left_out(
+        self,
+        system: str,
+        model: str,
+        arms: list[str],
+        models: list[str],
+        seeds: int,
+        val_clips: int,
+        absent: Mapping[str, str],
+    ) -> str | None:
         for member, weight in self.systems[system].items():
             arm, _, named = member.partition("-")
-            if member != DENOISERS and (arm not in arms or (named or model) not in models):
+            if member in absent:
+                return absent[member]
+            if member not in READINGS and (arm not in arms or (named or model) not in models):
                 return f"{arm}-{named or model} is not trained"
             if isinstance(weight, list) and len(weight) > seeds:
                 return f"it needs {len(weight)} classifier.seeds, and there are {seeds}"
+            if weight == "fitted" and not val_clips:
+                return "its weights are fitted, and there are no validation clips (split.val_fold, split.val_fraction)"
         return None
 
     def problems(self, arms: list[str], models: list[str], classes: list[str]) -> list[str]:
@@ -72,11 +93,11 @@ class Ensembles(Section):
                 found.append(f"ensembles.systems.{system}: an arm has this name; choose another")
             for member, weight in members.items():
                 arm, _, model = member.partition("-")
-                if member != DENOISERS and (arm not in arms or model not in ("", *models)):
+                if member not in READINGS and (arm not in arms or model not in ("", *models)):
                     found.append(
-                        f"ensembles.systems.{system}: {member!r} is no member: `{DENOISERS}`, an arm or <arm>-<model>; "
-                        f"arms are {', '.join(arms)}, models {', '.join(models)}"
+                        f"ensembles.systems.{system}: {member!r} is no member: {', '.join(READINGS)}, an arm or "
+                        f"<arm>-<model>; arms are {', '.join(arms)}, models {', '.join(models)}"
                     )
-                if member == DENOISERS and isinstance(weight, list):
-                    found.append(f"ensembles.systems.{system}: `{DENOISERS}` are trained once, and have one weight")
+                if member in READINGS and isinstance(weight, list):
+                    found.append(f"ensembles.systems.{system}: `{member}` are read once, and have one weight")
         return found

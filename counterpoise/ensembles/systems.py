@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from counterpoise.ensembles import fusion
-from counterpoise.ensembles.settings import DENOISERS, Ensembles
+from counterpoise.ensembles.settings import READINGS, Ensembles
 
 Run = tuple[str, str, int]  # arm, model and seed of one trained network
 
@@ -17,11 +17,11 @@ class Heard:
 
     Attributes:
         networks: log-likelihoods `[N, K]` of every trained network.
-        denoisers: those of the denoisers, or None where no system needs them.
+        readings: those of the members that are no networks, by their names, where a system needs them.
     """
 
     networks: Mapping[Run, np.ndarray]
-    denoisers: np.ndarray | None
+    readings: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,8 @@ def _members(
     for member, given in members.items():
         weights = given if isinstance(given, list) else [None if given == "fitted" else given]
         for i, weight in enumerate(weights):
-            if member == DENOISERS:
-                assert heard.denoisers is not None  # they are measured where a system names them
-                yield member, weight, heard.denoisers
+            if member in READINGS:
+                yield member, weight, heard.readings[member]
                 continue
             arm, _, named = member.partition("-")
             seed = seeds[(at + i) % len(seeds)]

@@ -104,6 +104,11 @@ def is_empty(folder: Path) -> bool:
     return (folder / NOTHING).exists()
 
 
+def why_empty(folder: Path) -> str:
+    """The reason that :func:`nothing` left."""
+    return (folder / NOTHING).read_text().strip()
+
+
 def prune(folder: Path, keep: Collection[str]) -> None:
     """Delete what lies in an output folder, but for these."""
     for child in folder.iterdir() if folder.is_dir() else ():
