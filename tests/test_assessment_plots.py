@@ -64,7 +64,7 @@ def test_a_tone_is_drawn_at_its_frequency():
         tone = np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE, dtype=np.float32)[None]
         bands = pictures.levels(tone, SPECTROGRAM)
         assert bands.max() == 0 and bands.min() >= -pictures.SHOWN_DB
-        assert abs(bands.mean(axis=1).argmax() - pictures._band(hertz, 64, RATE)) < 1
+        assert abs(bands.mean(axis=1).argmax() - pictures.band(hertz, 64, RATE)) < 1
 
 
 def test_spectrograms_are_drawn_the_same_way_each_time_for_rows_of_unlike_length(tmp_path):

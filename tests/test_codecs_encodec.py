@@ -9,7 +9,6 @@ import pytest
 import torch
 from encodec.model import EncodecModel
 from encodec.modules import SEANetDecoder, SEANetEncoder
-from encodec.utils import _linear_overlap_add
 from settings import settings_of
 
 from counterpoise.codecs import build, encode, encodec
@@ -19,6 +18,7 @@ from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings, EncodecSettings
 from counterpoise.core import audio
 
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
 CPU = torch.device("cpu")
 NAMES = ["encodec_24khz", "encodec_48khz"]
 OFFICIAL = dict(encodec.ARCHITECTURES)
@@ -63,13 +63,22 @@ def weights(tmp_path_factory):
     for number, name in enumerate(NAMES):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
-            state = encodec._untrained(name).state_dict()
+            state = narrow(name, pretrained=False).state_dict()
             for key, value in state.items():
                 if key.endswith("_codebook.embed"):
                     value.normal_(std=0.05)
         files[name] = folder / f"{name}.th"
         torch.save(state, files[name])
     return files
+
+
+@pytest.fixture(scope="module")
+def networks(weights):
+    """The package's own networks, with these weights."""
+    models = {name: narrow(name, pretrained=False) for name in NAMES}
+    for name, model in models.items():
+        load_weights(model, weights[name])
+    return models
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +131,7 @@ def test_they_say_what_every_codec_says(codecs):
 @pytest.mark.parametrize("name", NAMES)
 def test_networks_of_the_official_size_encode_and_decode(monkeypatch, tmp_path, name):
     monkeypatch.setitem(encodec.ARCHITECTURES, name, OFFICIAL[name])
-    torch.save(encodec._untrained(name).state_dict(), tmp_path / "random.th")
+    torch.save(OFFICIAL[name](pretrained=False).state_dict(), tmp_path / "random.th")
     codec = EncodecCodec(name, settings_of(CodecSettings, encodec={"checkpoint": str(tmp_path / "random.th")}), CPU)
     wave = codec.decode(codec.encode(noise(codec.channels, 3200)))
     assert wave.shape == (1, codec.channels, 3200) and wave.isfinite().all()
@@ -138,12 +147,12 @@ def test_every_length_gives_one_frame_a_hop_and_whole_hops_back(codecs, name, sa
     assert wave.shape == (2, codec.channels, latents.shape[2] * 320) and wave.isfinite().all()
 
 
-def test_24khz_latents_and_waves_are_the_networks_own(codecs):
-    codec = codecs["encodec_24khz"]
+def test_24khz_latents_and_waves_are_the_networks_own(codecs, networks):
+    codec, network = codecs["encodec_24khz"], networks["encodec_24khz"]
     wave = noise(1, 7777)
     with torch.no_grad():
-        latents = codec._model.encoder(wave)
-        decoded = codec._model.decoder(latents)
+        latents = network.encoder(wave)
+        decoded = network.decoder(latents)
     assert torch.equal(codec.encode(wave), latents)
     assert torch.equal(codec.decode(latents), decoded)
 
@@ -163,14 +172,14 @@ def test_24khz_pieces_change_nothing_but_rounding(codecs, weights, chunk_seconds
     assert torch.allclose(pieces.decode(latents), whole.decode(latents), rtol=0, atol=1e-6)
 
 
-def test_48khz_latents_of_a_second_are_the_networks_own_and_its_level(codecs):
-    codec = codecs["encodec_48khz"]
+def test_48khz_latents_of_a_second_are_the_networks_own_and_its_level(codecs, networks):
+    codec, network = codecs["encodec_48khz"], networks["encodec_48khz"]
     wave = noise(2, 48000)
     rms = wave.mean(1).square().mean().sqrt()
     latents = codec.encode(wave)
     with torch.no_grad():
-        assert torch.allclose(latents[:, :128], codec._model.encoder(wave / (1e-8 + rms)), atol=1e-6)
-        expected = codec._model.decoder(latents[:, :128]) * rms
+        assert torch.allclose(latents[:, :128], network.encoder(wave / (1e-8 + rms)), atol=1e-6)
+        expected = network.decoder(latents[:, :128]) * rms
     assert torch.allclose(latents[:, 128], rms.log())
     assert torch.allclose(codec.decode(latents), expected, atol=1e-6)
 
@@ -207,11 +216,17 @@ def test_48khz_segments_lie_on_the_latent_grid_and_share_two_frames(codecs):
 
 
 def test_48khz_segments_fade_into_each_other_as_the_packages_do(codecs):
+    """The package weights each segment by a triangle over all of it, and divides by the sum of the weights."""
     codec = codecs["encodec_48khz"]
     latents = codec.encode(noise(2, 47360 + 48000))
     latents[:, 128] = -2.0  # one level, so that a segment's own frames do not matter
     pieces = [codec.decode(part) for part in (latents[..., :150], latents[..., 148:])]
-    assert torch.allclose(codec.decode(latents), _linear_overlap_add(pieces, 47360), atol=1e-6)
+    triangle = 0.5 - (torch.linspace(0, 1, 48000 + 2)[1:-1] - 0.5).abs()
+    summed, weight = torch.zeros(1, 2, 47360 + 48000), torch.zeros(47360 + 48000)
+    for start, piece in zip((0, 47360), pieces):
+        summed[..., start : start + 48000] += triangle * piece
+        weight[start : start + 48000] += triangle
+    assert torch.allclose(codec.decode(latents), summed / weight, atol=1e-6)
 
 
 def test_48khz_segments_keep_their_own_levels(codecs):
@@ -232,14 +247,14 @@ def test_48khz_a_quieter_sound_comes_back_quieter(codecs):
     assert torch.allclose(loud, 10 * quiet, rtol=0, atol=1e-4 * float(loud.abs().max()))
 
 
-def test_48khz_padding_with_silence_leaves_the_level_of_the_sound(codecs):
+def test_48khz_padding_with_silence_leaves_the_level_of_the_sound(codecs, networks):
     codec = codecs["encodec_48khz"]
     latents = codec.encode(noise(2, 3200))
     silence = codec.encode(torch.zeros(1, 2, 48000))[:, :, 75:76]
     padded = torch.cat([latents, silence.expand(1, -1, 140)], dim=2)
     wave = codec.decode(padded)
     with torch.no_grad():
-        unscaled = codec._model.decoder(padded[:, :128])
+        unscaled = networks["encodec_48khz"].decoder(padded[:, :128])
     assert torch.allclose(wave[..., :3200], unscaled[..., :3200] * latents[0, 128, 0].exp(), atol=1e-6)
     assert (wave[..., 3200:] == 0).all()
 
@@ -301,14 +316,13 @@ def test_48khz_the_end_of_an_encoded_file_comes_back_as_loud_as_the_rest(codecs,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_requantising_passes_latents_through_the_models_quantiser(codecs, weights, name):
-    plain = codecs[name]
+def test_requantising_passes_latents_through_the_models_quantiser(codecs, networks, weights, name):
+    plain, model = codecs[name], networks[name]
     settings = settings_of(
         CodecSettings, encodec=settings_of(EncodecSettings, checkpoint=str(weights[name]), requantise=6.0)
     )
     coarse = EncodecCodec(name, settings, CPU)
     latents = plain.encode(noise(plain.channels, 6400))
-    model = plain._model
     with torch.no_grad():
         model.set_target_bandwidth(6.0)
         frames = model.quantizer.decode(model.quantizer.encode(latents[:, :128], model.frame_rate, 6.0))
@@ -362,33 +376,33 @@ def test_building_leaves_the_global_random_state_alone(weights):
         (lambda state: {"best_state": state}, "not a dictionary of tensors"),
     ],
 )
-def test_weights_of_another_form_are_refused_with_the_reason(codecs, weights, tmp_path, damage, reason):
+def test_weights_of_another_form_are_refused_with_the_reason(networks, weights, tmp_path, damage, reason):
     path = tmp_path / "other.th"
     torch.save(damage(torch.load(weights["encodec_24khz"], weights_only=True)), path)
     with pytest.raises(CodecError, match=rf"other\.th.*{reason}"):
-        load_weights(codecs["encodec_24khz"]._model, path)
+        load_weights(networks["encodec_24khz"], path)
 
 
-def test_weights_of_the_other_model_are_refused(codecs, weights):
+def test_weights_of_the_other_model_are_refused(networks, weights):
     with pytest.raises(CodecError, match="another network"):
-        load_weights(codecs["encodec_24khz"]._model, weights["encodec_48khz"])
+        load_weights(networks["encodec_24khz"], weights["encodec_48khz"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_with_nan_or_infinity_are_refused(codecs, weights, tmp_path, value):
+def test_weights_with_nan_or_infinity_are_refused(networks, weights, tmp_path, value):
     state = torch.load(weights["encodec_24khz"], weights_only=True)
     state["decoder.model.1.lstm.bias_hh_l0"][3] = value
     torch.save(state, tmp_path / "spoilt.th")
     with pytest.raises(CodecError, match=r"spoilt\.th holds NaN or infinity in 1 tensors.*decoder\.model\.1\.lstm"):
-        load_weights(codecs["encodec_24khz"]._model, tmp_path / "spoilt.th")
+        load_weights(networks["encodec_24khz"], tmp_path / "spoilt.th")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_local_file_with_an_official_name_must_have_the_official_checksum(codecs, weights, tmp_path, name):
+def test_a_local_file_with_an_official_name_must_have_the_official_checksum(networks, weights, tmp_path, name):
     path = tmp_path / encodec.WEIGHTS[name]
     path.symlink_to(weights[name])
     with pytest.raises(CodecError, match=rf"{path.name} has the name of official weights.*SHA-256.*damaged"):
-        load_weights(codecs[name]._model, path)
+        load_weights(networks[name], path)
 
 
 def test_a_checksum_that_is_known_in_full_is_checked_in_full(server, monkeypatch, tmp_path):
@@ -407,18 +421,18 @@ def test_known_checksums_begin_with_the_digits_in_the_files_names():
 
 
 @pytest.mark.parametrize("keep", [0, 10, 100_000])
-def test_a_truncated_file_is_refused(codecs, weights, tmp_path, keep):
+def test_a_truncated_file_is_refused(networks, weights, tmp_path, keep):
     path = tmp_path / "short.th"
     path.write_bytes(weights["encodec_24khz"].read_bytes()[:keep])
     with pytest.raises(CodecError, match="short.th is not a readable torch file"):
-        load_weights(codecs["encodec_24khz"]._model, path)
+        load_weights(networks["encodec_24khz"], path)
 
 
-def test_a_pickle_that_would_run_code_is_refused(codecs, tmp_path):
+def test_a_pickle_that_would_run_code_is_refused(networks, tmp_path):
     path = tmp_path / "evil.th"
     torch.save({"weights": Bomb(tmp_path / "exploded")}, path)
     with pytest.raises(CodecError, match="evil.th is not a readable torch file"):
-        load_weights(codecs["encodec_24khz"]._model, path)
+        load_weights(networks["encodec_24khz"], path)
     assert not (tmp_path / "exploded").exists()
 
 

@@ -7,7 +7,7 @@ from settings import settings_of
 
 from counterpoise.codecs import build
 from counterpoise.codecs.codec import CodecError
-from counterpoise.codecs.mel import FLOOR, MelCodec
+from counterpoise.codecs.mel import FLOOR, MelCodec, mel_filters, undo_mel
 from counterpoise.codecs.settings import CodecSettings, MelSettings
 from counterpoise.metrics import signal
 
@@ -85,13 +85,13 @@ def test_more_griffin_lim_steps_bring_the_spectrum_nearer():
 
 
 def test_more_nnls_steps_bring_the_mel_spectrum_nearer():
-    mel = MelCodec("mel", settings_of(CodecSettings), CPU).encode(sounds()).exp() - FLOOR
+    mel = MelCodec("mel", settings_of(CodecSettings), CPU).encode(sounds())[1].exp() - FLOOR
+    filters = mel_filters(settings_of(MelSettings), CPU)
     errors = []
     for steps in (1, 30):
-        codec = MelCodec("mel", settings_of(CodecSettings, mel=settings_of(MelSettings, nnls_steps=steps)), CPU)
-        magnitudes = codec._undo_mel(mel[1])
+        magnitudes = undo_mel(mel, filters, torch.linalg.pinv(filters), steps)
         assert (magnitudes >= 0).all()
-        errors.append((codec._filters @ magnitudes - mel[1]).norm() / mel[1].norm())
+        errors.append((filters @ magnitudes - mel).norm() / mel.norm())
     assert errors[1] < 0.5 * errors[0] and errors[1] < 0.05
 
 

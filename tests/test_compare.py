@@ -129,7 +129,6 @@ def repo(swept, tmp_path, monkeypatch) -> Path:
     """A copy, as the current folder."""
     shutil.copytree(swept, tmp_path / "repo", symlinks=True)
     monkeypatch.chdir(tmp_path / "repo")
-    experiments._cache.cache_clear()
     return tmp_path / "repo"
 
 
@@ -232,11 +231,11 @@ def test_lost_predictions_cost_the_intervals_only(repo):
 def test_unanswerable_questions_say_what_can_be_asked(repo, tmp_path):
     configurations, _ = c.group(experiments.collect()[0])
     with pytest.raises(compare.CompareError, match="those that differ are aug.factor"):
-        compare._check("aug.fctor", "macro_f1", configurations, True)
+        compare.check("aug.fctor", "macro_f1", configurations, True)
     with pytest.raises(compare.CompareError, match="--metric f1 is not known here; there are macro_f1, rare_ap"):
-        compare._check("aug.factor", "f1", configurations, True)
+        compare.check("aug.factor", "f1", configurations, True)
     with pytest.raises(compare.CompareError, match="no parameter differs: run some"):
-        compare._check("aug.factor", "macro_f1", configurations[:1], True)
+        compare.check("aug.factor", "macro_f1", configurations[:1], True)
     printed = sh(sys.executable, "-m", "counterpoise", "compare", at=tmp_path, fails=True)
     assert "you are not inside of a DVC repository" in printed and "Traceback" not in printed
 
@@ -429,10 +428,10 @@ def test_what_the_lock_knows_of_classes_that_are_gone_does_not_count():
         "generate@bark": {"params": {"params.yaml": {"aug": {"factor": 2}, "data.scarce": {"limit": None}}}},
         "generate@gone": {"params": {"params.yaml": {"aug": {"factor": 1}}}},
     }
-    assert experiments._changed(params, json.dumps({"stages": stages}).encode()) == []
+    assert experiments.changed_parameters(params, json.dumps({"stages": stages}).encode()) == []
     stages["generate@bark"]["params"]["params.yaml"]["data.scarce"] = {"limit": 5}
-    assert experiments._changed(params, json.dumps({"stages": stages}).encode()) == ["data.scarce"]
-    assert experiments._changed(params, None) == []
+    assert experiments.changed_parameters(params, json.dumps({"stages": stages}).encode()) == ["data.scarce"]
+    assert experiments.changed_parameters(params, None) == []
 
 
 def test_an_axis_fits_the_values():
@@ -459,12 +458,12 @@ def test_where_many_parameters_differ_configurations_have_numbers():
     configurations, _ = c.group(runs)
     table = compare.score_table(numbered(configurations), configurations)
     assert table.columns[0].header == "no." and len({*table.columns[0].cells} - {""}) == 6
-    first, *lines = compare._about(configurations)
+    first, *lines = compare.about(configurations)
     assert first == "Usual: p0 0, p1 0, p2 0, p3 0, p4 0"
     assert lines[0].startswith("1: as usual: usual") and lines[5].startswith("6: p0 1: p0")
     few = c.group(runs[:3])[0]
     assert [column.header for column in compare.score_table(numbered(few), few).columns[:2]] == ["p0", "p1"]
-    assert compare._about(few)[0].startswith("p0 0, p1 0: usual")
+    assert compare.about(few)[0].startswith("p0 0, p1 0: usual")
 
 
 def numbered(configurations: list[Configuration]) -> pd.DataFrame:
@@ -479,12 +478,12 @@ def test_pictures_have_a_panel_for_each_other_setting_and_the_same_bytes_again(t
     real = pictures.lines
     monkeypatch.setattr(pictures, "lines", lambda table, *rest: (drawn.append(table), real(table, *rest)))
     for name in ("a.png", "b.png"):
-        compare._draw("aug.factor", "rare_recall", table, configurations, tmp_path / name)
+        compare.draw("aug.factor", "rare_recall", table, configurations, tmp_path / name)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert set(drawn[0].panel) == {"cnn · init scratch", "cnn · init shared"}
     own = drawn[0][(drawn[0].panel == "cnn · init shared") & (drawn[0].series == "diffusion")]
     assert own.x.tolist() == [0, 1, 4] and own["mean"].tolist() == pytest.approx([0.41, 0.46, 0.61])
-    compare._draw(None, "rare_recall", table, configurations, tmp_path / "forest.png")
+    compare.draw(None, "rare_recall", table, configurations, tmp_path / "forest.png")
     assert (tmp_path / "forest.png").stat().st_size > 5000
 
 
@@ -493,7 +492,7 @@ def test_a_value_that_is_null_has_its_place_among_numbers(tmp_path, monkeypatch)
     configurations, _ = c.group(runs)
     drawn, real = [], pictures.save
     monkeypatch.setattr(pictures, "save", lambda figure, path: (drawn.append(figure), real(figure, path)))
-    compare._draw("s", "rare_recall", numbered(configurations), configurations, tmp_path / "a.png")
+    compare.draw("s", "rare_recall", numbered(configurations), configurations, tmp_path / "a.png")
     line = next(line for line in drawn[0].axes[0].lines if line.get_label() == "diffusion")
     assert np.isfinite(line.get_xydata()).all() and len(line.get_xydata()) == 4
     assert sorted(line.get_ydata()) == pytest.approx([0.41, 0.51, 0.61, 0.71])
@@ -508,10 +507,10 @@ def test_measures_of_generated_sounds_are_drawn_by_class(tmp_path, monkeypatch):
     assert scores.measures(configurations) == ["root_cosine", "recognised"]
     drawn = []
     monkeypatch.setattr(pictures, "lines", lambda table, *rest: drawn.append(table))
-    compare._draw("s", "cosine", numbered(configurations), configurations, tmp_path / "a.png")
+    compare.draw("s", "cosine", numbered(configurations), configurations, tmp_path / "a.png")
     assert drawn[0][["series", "x"]].values.tolist() == [["whine", 1], ["bark", 1]]
-    compare._check("s", "cosine", configurations, True)
+    compare.check("s", "cosine", configurations, True)
     with pytest.raises(compare.CompareError, match="add --x with one of s"):
-        compare._check(None, "cosine", configurations, True)
+        compare.check(None, "cosine", configurations, True)
     with pytest.raises(compare.CompareError, match="there are macro_f1, mean_ap"):
-        compare._check(None, "rare_recall", configurations, False)
+        compare.check(None, "rare_recall", configurations, False)

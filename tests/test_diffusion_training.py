@@ -320,13 +320,13 @@ def test_a_base_that_is_tuned_learns_faster_than_a_fresh_network(packed, tmp_pat
 def test_classes_are_drawn_equally_often_however_many_clips_they_have(tmp_path, packed):
     single = pack(tmp_path / "one.safetensors", [ridge(9, 16, 40)])
     pool = Pool([(packed, range(4)), (single, [0])])
-    _, labels = training._crops(pool, 400, 16, torch.Generator().manual_seed(0))
+    _, labels = training.crops(pool, 400, 16, torch.Generator().manual_seed(0))
     assert 160 < int(labels.sum()) < 240
 
 
 def test_crops_are_pieces_of_the_given_clips(packed):
     generator = torch.Generator().manual_seed(0)
-    crops, labels = training._crops(Pool([(packed, [0, 3])]), 60, 16, generator)
+    crops, labels = training.crops(Pool([(packed, [0, 3])]), 60, 16, generator)
     assert labels.tolist() == [0] * 60
     starts = set()
     for crop in crops:
@@ -342,6 +342,6 @@ def test_crops_are_pieces_of_the_given_clips(packed):
 
 
 def test_a_clip_shorter_than_a_crop_is_reflected(packed):
-    crops, _ = training._crops(Pool([(packed, [1])]), 3, 16, torch.Generator().manual_seed(0))
+    crops, _ = training.crops(Pool([(packed, [1])]), 3, 16, torch.Generator().manual_seed(0))
     assert torch.equal(crops[:, :, :12], packed[1].expand(3, -1, -1))
     assert torch.equal(crops[0, :, 12:], packed[1][:, [10, 9, 8, 7]])

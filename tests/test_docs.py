@@ -15,13 +15,8 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"
 PARAMETERS = ROOT / "docs/parameters.md"
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-FREE = (
-    "classes",
-    "data.limit",
-    "data.columns",
-    "aug.per_class",
-    "ensembles.systems",
-)  # the user names the keys below these
+# The user names the keys below these.
+FREE = ("classes", "data.limit", "data.columns", "aug.per_class", "ensembles.systems")
 FILES = (".py", ".yaml", ".json", ".csv", ".md", ".lock", ".toml", ".safetensors", ".txt", ".png")
 
 

@@ -219,17 +219,17 @@ def test_a_reader_that_dies_is_reported(made, tmp_path, monkeypatch):
 def test_a_source_that_scores_otherwise_is_refused(made, tmp_path, monkeypatch):
     expected = random_yamnet.tensors()
     heard = {"scores": torch.full((521,), 0.5), "log_mel": torch.zeros(96, 64)}
-    monkeypatch.setattr(audioset, "_read", lambda source: (expected, {"kind": "savedmodel", "sha256": ""}, heard))
+    monkeypatch.setattr(audioset, "read", lambda source: (expected, {"kind": "savedmodel", "sha256": ""}, heard))
     with pytest.raises(AudioSetError, match="saved and our network with its weights give a test sound other scores"):
         audioset.convert(str(made / "saved"), tmp_path / "out.safetensors")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_source_that_pads_the_sound_is_compared_on_its_first_patch():
-    heard = audioset_reader._first_patch(np.arange(2 * 521.0).reshape(2, 521), np.ones((144, 64)))
+    heard = audioset_reader.first_patch(np.arange(2 * 521.0).reshape(2, 521), np.ones((144, 64)))
     assert heard["scores"].tolist() == list(range(521))
     assert heard["log_mel"].shape == (96, 64)
-    assert list(audioset_reader._first_patch(np.zeros(521), None)) == ["scores"]
+    assert list(audioset_reader.first_patch(np.zeros(521), None)) == ["scores"]
 
 
 def test_names_with_a_prefix_and_in_any_order_are_matched():

@@ -147,11 +147,20 @@ def _draw(panel: Axes, wave: np.ndarray, spectrogram: MelSpectrogram, sample_rat
         extent=(0, frames * spectrogram.hop / sample_rate, -0.5, bands - 0.5),
     )
     ticks = [hertz for hertz in HERTZ if hertz < sample_rate / 2]
-    panel.set_yticks([_band(h, bands, sample_rate) for h in ticks], [f"{h / 1000:g} kHz" for h in ticks])
+    panel.set_yticks([band(h, bands, sample_rate) for h in ticks], [f"{h / 1000:g} kHz" for h in ticks])
     return image
 
 
-def _band(hertz: float, bands: int, sample_rate: int) -> float:
-    """Where a frequency lies among torchaudio's mel bands, which are centred evenly on the HTK scale."""
+def band(hertz: float, bands: int, sample_rate: int) -> float:
+    """Where a frequency lies among torchaudio's mel bands, which are centred evenly on the HTK scale.
+
+    Args:
+        hertz: the frequency, 0 or more.
+        bands: how many bands there are, from 0 Hz to half the sample rate.
+        sample_rate: Hz.
+
+    Returns:
+        The band's index, with a fraction between two centres; below 0 or above `bands - 1` beyond the outer centres.
+    """
     mel = np.log1p(np.array([hertz, sample_rate / 2]) / 700)
     return float(mel[0] / mel[1] * (bands + 1) - 1)

@@ -48,7 +48,7 @@ class MelCodec:
         self.sample_rate, self.latent_channels, self.hop = settings.sample_rate, settings.bands, settings.hop
         self._settings, self._device = settings, device
         self._window = torch.hann_window(settings.window, device=device)
-        self._filters = _filters(settings, device)
+        self._filters = mel_filters(settings, device)
         self._inverse = torch.linalg.pinv(self._filters)
 
     @torch.no_grad()
@@ -81,19 +81,12 @@ class MelCodec:
         return torch.stack([self._decode_one(latent) for latent in latents.to(self._device, torch.float32)])
 
     def _decode_one(self, latent: Tensor) -> Tensor:
-        magnitudes = self._undo_mel((latent.exp() - FLOOR).clamp(min=0))
+        mel = (latent.exp() - FLOOR).clamp(min=0)
+        magnitudes = undo_mel(mel, self._filters, self._inverse, self._settings.nnls_steps)
         # One more frame at either end, as in `encode`: the clip's own frames then overlap fully everywhere.
         magnitudes = pad(magnitudes, (1, 1), mode="replicate")
         left, samples = self.hop // 2, latent.shape[1] * self.hop
         return self._griffin_lim(magnitudes)[None, left : left + samples]
-
-    def _undo_mel(self, mel: Tensor) -> Tensor:
-        """Non-negative x `[bins, T]` that brings `filters @ x` near to `mel`, from the pseudo-inverse onwards."""
-        x = (self._inverse @ mel).clamp(min=FLOOR)  # the update cannot leave zero
-        target = self._filters.T @ mel
-        for _ in range(self._settings.nnls_steps):
-            x = x * target / (self._filters.T @ (self._filters @ x)).clamp(min=1e-12)
-        return x
 
     def _griffin_lim(self, magnitudes: Tensor) -> Tensor:
         """A wave `[(T - 1) * hop]` whose STFT has nearly these magnitudes `[bins, T]`."""
@@ -121,8 +114,31 @@ class MelCodec:
         return torch.istft(spectrum, s.n_fft, s.hop, s.window, self._window, center=True)
 
 
-def _filters(settings: MelSettings, device: torch.device) -> Tensor:
-    """Triangular filters `[bands, bins]` on Slaney's scale, which is linear below 1 kHz and so leaves no band empty."""
+def undo_mel(mel: Tensor, filters: Tensor, inverse: Tensor, steps: int) -> Tensor:
+    """Magnitudes x whose mel spectrum `filters @ x` is near to `mel`: Lee & Seung's updates of a first guess.
+
+    Args:
+        mel: amplitudes `[bands, T]`, 0 or more.
+        filters: `[bands, bins]`, 0 or more, as :func:`mel_filters` makes them.
+        inverse: their pseudo-inverse `[bins, bands]`, which makes the first guess.
+        steps: how many updates; each brings x nearer.
+
+    Returns:
+        x `[bins, T]`, 0 or more.
+    """
+    x = (inverse @ mel).clamp(min=FLOOR)  # the update cannot leave zero
+    target = filters.T @ mel
+    for _ in range(steps):
+        x = x * target / (filters.T @ (filters @ x)).clamp(min=1e-12)
+    return x
+
+
+def mel_filters(settings: MelSettings, device: torch.device) -> Tensor:
+    """Triangular filters `[bands, bins]` on Slaney's scale, which is linear below 1 kHz and so leaves no band empty.
+
+    Raises:
+        CodecError: a band holds no bin of the spectrum.
+    """
     s = settings
     filters = melscale_fbanks(s.n_fft // 2 + 1, s.f_min, s.f_max, s.bands, s.sample_rate, mel_scale="slaney")
     empty = int((filters.sum(0) == 0).sum())

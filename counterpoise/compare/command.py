@@ -58,7 +58,7 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
     configurations, repeats = group(runs)
     rare = {key: rare_classes(configurations, list(key)) for key in {tuple(one.labels) for one in configurations}}
     metric = metric or HEADLINES[0]
-    _check(x, metric, configurations, any(rare.values()))
+    check(x, metric, configurations, any(rare.values()))
 
     # Resample, as sure as the workspace wants to be
     stated = {key.removeprefix("evaluation."): v for key, v in runs[-1].params.items() if key.startswith("evaluation.")}
@@ -84,7 +84,7 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
         console.print(f"\n[bold]differences of {metrics.title(metric)}, {level}[/]", highlight=False)
         console.print(verdict_table(judged, configurations))
     console.print()
-    for line in [*_about(configurations), *(f"Rare: {', '.join(own)}" for own in rare.values() if own)]:
+    for line in [*about(configurations), *(f"Rare: {', '.join(own)}" for own in rare.values() if own)]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if metric not in set(scored.metric):
         unmeasured = [run.name for one in configurations if not generated(one, metric) for run in one.runs.values()]
@@ -96,20 +96,23 @@ def compare(num: int, all_branches: bool, x: str | None, metric: str | None, fol
     tables.write(_with_parameters(scored, configurations, rare), folder / "compare.csv")
     tables.write(_with_parameters(judged, configurations, rare), folder / "verdicts.csv")
     picture = folder / f"{metric}{f'_by_{x}' if x else ''}.png".replace("/", "_")
-    _draw(x, metric, scored, configurations, picture)
+    draw(x, metric, scored, configurations, picture)
     console.print(f"Pictures and tables: {picture}, {folder}/compare.csv, {folder}/verdicts.csv", soft_wrap=True)
 
 
-def _about(configurations: list[Configuration]) -> list[str]:
-    """Each configuration's runs and missing folds; where they have numbers, what they are first."""
+def about(configurations: list[Configuration]) -> list[str]:
+    """A line for each configuration: its parameters, its runs, the folds that it lacks.
+
+    Where the tables give configurations numbers, the lines have them too, and a first line has the usual parameters.
+    """
     lines, many = [], numbered(configurations)
     if many:
         usual = common(configurations)
         lines.append(f"Usual: {', '.join(f'{short(key, list(usual))} {value}' for key, value in usual.items())}")
     for i, one in enumerate(configurations, 1):
         missing = [fold for fold in one.folds if fold not in one.runs]
-        about = f"{i}: {unusual(one, configurations) or 'as usual'}" if many else name(one, configurations)
-        text = f"{about}: {', '.join(run.name for run in one.runs.values())}"
+        told_as = f"{i}: {unusual(one, configurations) or 'as usual'}" if many else name(one, configurations)
+        text = f"{told_as}: {', '.join(run.name for run in one.runs.values())}"
         if missing:
             done = [fold for fold in one.runs if fold is not None]
             text += f"; tested on fold {', '.join(map(str, done))}, missing {', '.join(map(str, missing))}"
@@ -117,7 +120,17 @@ def _about(configurations: list[Configuration]) -> list[str]:
     return lines
 
 
-def _check(x: str | None, metric: str, configurations: list[Configuration], rare: bool) -> None:
+def check(x: str | None, metric: str, configurations: list[Configuration], rare: bool) -> None:
+    """Stop at a question that these runs cannot answer.
+
+    Args:
+        x: the parameter on the picture's axis, or None.
+        metric: of classifiers, or with `x` also of generated sounds.
+        rare: whether there are rare classes, and so metrics of them.
+
+    Raises:
+        CompareError: the parameter is the same in all runs, or the metric is in none; the message says which there are.
+    """
     keys, made = differing(configurations), measures(configurations)
     if x is not None and x not in keys:
         differ = f"those that differ are {', '.join(keys)}" if keys else "no parameter differs: run some, for example "
@@ -134,7 +147,15 @@ def _check(x: str | None, metric: str, configurations: list[Configuration], rare
         raise CompareError(f"--metric {metric} is of generated sounds: add --x with one of {', '.join(keys) or 'none'}")
 
 
-def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list[Configuration], path: Path) -> None:
+def draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list[Configuration], path: Path) -> None:
+    """Draw a metric against a parameter, a panel for each model and other setting, or all configurations in a column.
+
+    Args:
+        x: the parameter on the axis; None draws the configurations below each other.
+        metric: as :func:`check` let it pass. One that `scores` lacks is of generated sounds, and has a line a class.
+        scores: what `scores.score` says of all configurations, with their numbers, from 1, as `configuration`.
+        path: the PNG to write.
+    """
     title = metrics.title(metric)
     own = scores[scores.metric == metric].rename(columns={"arm": "series"})
     if x is None:
@@ -162,7 +183,7 @@ def _draw(x: str | None, metric: str, scores: pd.DataFrame, configurations: list
 def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], rare: dict) -> pd.DataFrame:
     """The table with its configuration's differing parameters, runs, missing folds and rare classes."""
     keys = differing(configurations)
-    about = pd.DataFrame(
+    parameters = pd.DataFrame(
         [
             {"configuration": i}
             | {key: shown(one.params.get(key)) for key in keys}
@@ -172,4 +193,4 @@ def _with_parameters(frame: pd.DataFrame, configurations: list[Configuration], r
             for i, one in enumerate(configurations, 1)
         ]
     )
-    return about.merge(frame, on="configuration")
+    return parameters.merge(frame, on="configuration")

@@ -133,7 +133,7 @@ def _experiment(name: str, rev: str, data: dict, of_dvc: bool) -> Experiment:
     answer = _read(rev, "metrics/answer.json")
     if texts["seeds"] is None:
         raise ExperimentsError("has no results, metrics/seeds.json is missing: `dvc repro` makes them")
-    if changed := [] if of_dvc else _changed(params, _read(rev, "dvc.lock")):
+    if changed := [] if of_dvc else changed_parameters(params, _read(rev, "dvc.lock")):
         raise ExperimentsError(f"has results of other values of {', '.join(changed)}: `dvc repro` mends that")
     try:
         metrics = {metric: json.loads(text) for metric, text in texts.items() if text is not None}
@@ -147,10 +147,17 @@ def _experiment(name: str, rev: str, data: dict, of_dvc: bool) -> Experiment:
     return Experiment(name, rev, _renamed(_flat(params)), sources, hashes, metrics, cheap)
 
 
-def _changed(params: dict, lock: bytes | None) -> list[str]:
+def changed_parameters(params: dict, lock: bytes | None) -> list[str]:
     """Parameters that differ from those of the lock: the results were made with others.
 
     The lock keeps what it knew of classes, arms and models that are gone; they do not count.
+
+    Args:
+        params: params.yaml, nested as it is there.
+        lock: the bytes of dvc.lock; None where there is none.
+
+    Returns:
+        Dotted names of parameters or sections, as the stages in dvc.yaml name them, sorted.
     """
     stages = (YAML(typ="safe").load(lock) or {}).get("stages", {}) if lock else {}
     used = set(params.get("classes", {}))
@@ -193,7 +200,7 @@ def _is_made(path: str, outs: Collection[str]) -> bool:
 
 def _content(experiment: Experiment, path: str) -> bytes:
     md5 = experiment.hashes.get(path, "")
-    cached = _cache() / "files" / "md5" / md5[:2] / md5[2:]
+    cached = _cache(os.getcwd()) / "files" / "md5" / md5[:2] / md5[2:]
     if md5 and cached.is_file():
         return cached.read_bytes()
     from dvc.api import DVCFileSystem  # half a second, and most calls need none of it
@@ -214,7 +221,8 @@ def _read(rev: str, path: str) -> bytes | None:
 
 
 @functools.cache
-def _cache() -> Path:
+def _cache(folder: str) -> Path:
+    """Where DVC's cache is, for the repository around this folder, the current one."""
     return Path(_dvc("cache", "dir").strip())
 
 

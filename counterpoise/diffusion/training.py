@@ -120,7 +120,7 @@ def train(
     for step in range(len(losses) + 1, steps + 1):
         if best.over:
             break
-        y, label = _crops(pool, params.batch_size, crop, generator)
+        y, label = crops(pool, params.batch_size, crop, generator)
         y, label = normaliser(y).to(device), label.to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
         x = y + sigma[:, None, None] * torch.randn(y.shape, generator=generator).to(device)
@@ -245,14 +245,26 @@ def advice(loss: float, label: str, params: Diffusion) -> str | None:
     )
 
 
-def _crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random crops `[count, C, frames]` and their classes `[count]`. Cropping is safe; stretching would be learned."""
+def crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw random crops: classes equally often, and the clips of a class equally often.
+
+    Cropping is safe; stretching would be learned. A clip that is shorter than a crop is reflected at its end.
+
+    Args:
+        pool: the clips, 1 or more.
+        count: how many crops to draw.
+        frames: of each crop.
+        generator: on the CPU; it is asked once, for `[3, count]` numbers.
+
+    Returns:
+        Crops `[count, C, frames]`, as the pool has them, and their classes `[count]`.
+    """
     members: dict[int, list[int]] = {}
     for index, label in enumerate(pool.labels):
         members.setdefault(label, []).append(index)
     groups = list(members.values())
     drawn, picked, where = torch.rand(3, count, generator=generator).tolist()
-    crops, labels = [], []
+    found, labels = [], []
     for of_classes, of_clips, position in zip(drawn, picked, where):
         group = groups[int(of_classes * len(groups))]
         index = group[int(of_clips * len(group))]
@@ -260,9 +272,9 @@ def _crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> t
         if latent.shape[1] < frames:
             latent = reflect(latent, frames)
         start = round(position * (latent.shape[1] - frames))
-        crops.append(latent[:, start : start + frames])
+        found.append(latent[:, start : start + frames])
         labels.append(pool.labels[index])
-    return torch.stack(crops), torch.tensor(labels)
+    return torch.stack(found), torch.tensor(labels)
 
 
 def _recent(losses: Sequence[float]) -> float:

@@ -58,7 +58,7 @@ def convert(source: str, out: Path) -> None:
             shutil.copyfile(source, partial)
             load_audioset(Path(source))
         else:
-            tensors, origin, heard = _read(source)
+            tensors, origin, heard = read(source)
             about = origin | {"source": source, "licence": LICENCE, "format": AUDIOSET_FORMAT}
             metadata = {"origin": json.dumps(about, sort_keys=True)}  # a second entry would come in any order
             safetensors.torch.save_file(tensors, partial, metadata)
@@ -68,8 +68,19 @@ def convert(source: str, out: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _read(source: str) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, torch.Tensor]]:
-    """Our network's state, its origin, and what the source made of the probe, by way of another process."""
+def read(source: str) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, torch.Tensor]]:
+    """Read a source with TensorFlow, in another process.
+
+    Args:
+        source: an address for tensorflow-hub, a SavedModel folder, or a .tflite file.
+
+    Returns:
+        Our network's state; its origin, `kind` and `sha256`; and what the source made of the probe: `scores` [521], and
+        `log_mel` [96, 64] where the source gives it.
+
+    Raises:
+        AudioSetError: the source is damaged or another model, or TensorFlow is not installed.
+    """
     reader = "counterpoise.embeddings.audioset_reader"
     ours = str(Path(__file__).parents[2])  # so that it finds this package, wherever it runs
     environment = {

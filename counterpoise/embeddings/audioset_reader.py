@@ -184,7 +184,7 @@ def read_savedmodel(source: str) -> Reading:
     found = match(variables, source)
     try:
         scores, _, log_mel = (output.numpy() for output in model(probe()))
-        heard = _first_patch(scores, log_mel)
+        heard = first_patch(scores, log_mel)
     except Exception as error:
         raise AudioSetError(
             f"{source} is not the published YAMNet: called with a waveform it gives no scores, embeddings and "
@@ -244,15 +244,26 @@ def _tflite_outputs(interpreter: Any) -> dict[str, np.ndarray]:
     outputs = {tensor.shape[-1]: tensor for tensor in map(interpreter.get_tensor, _outputs(interpreter))}
     if AUDIOSET_CLASSES not in outputs:
         raise ValueError(f"it has no output of {AUDIOSET_CLASSES} scores")
-    return _first_patch(outputs[AUDIOSET_CLASSES], outputs.get(PATCH[1]))
+    return first_patch(outputs[AUDIOSET_CLASSES], outputs.get(PATCH[1]))
 
 
 def _outputs(interpreter: Any) -> list[int]:
     return [output["index"] for output in interpreter.get_output_details()]
 
 
-def _first_patch(scores: np.ndarray, log_mel: np.ndarray | None) -> dict[str, np.ndarray]:
-    """A model may pad the sound and give more patches than one."""
+def first_patch(scores: np.ndarray, log_mel: np.ndarray | None) -> dict[str, np.ndarray]:
+    """What a source heard of the probe's own patch. A model may pad the sound, and then it gives more patches.
+
+    Args:
+        scores: of one patch `[521]` or several `[n, 521]`.
+        log_mel: frames `[96 or more, 64]`, also with more axes before them; None where the source gives none.
+
+    Returns:
+        `scores` [521], and `log_mel` [96, 64] where it is given.
+
+    Raises:
+        ValueError: an array cannot be cut into rows of 521 scores or 64 bands.
+    """
     heard = {"scores": scores.reshape(-1, AUDIOSET_CLASSES)[0]}
     return heard if log_mel is None else heard | {"log_mel": log_mel.reshape(-1, PATCH[1])[: PATCH[0]]}
 
