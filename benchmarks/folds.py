@@ -39,7 +39,7 @@ def main(*given: str) -> None:
     found = bootstrap.bootstrap(table, labels, plan.label[plan.rare].tolist(), p.evaluation)
     answer = bootstrap.answer(found, cheap)
     for arm, own in answer["scores"][options.model].items():
-        print(arm.ljust(30), *(f"{metric} {own[metric][0]:.3f}" for metric in METRICS), sep="  ")
+        print(arm.ljust(30), *(f"{metric} {own[metric][0]:.3f}" for metric in METRICS if metric in own), sep="  ")
     rows = [row for row in answer["differences"] if row["model"] == options.model]
     console = Console(width=100)
     console.print(*report.differences(rows, cheap), sep="\n\n")

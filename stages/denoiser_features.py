@@ -10,7 +10,6 @@ from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import networks
 from counterpoise.diffusion_classifier import features, head
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
-from counterpoise.ensembles.settings import FEATURES, Ensembles
 from stages.base import paths
 from stages.base.work import is_empty, nothing, prune, run, working
 
@@ -18,15 +17,14 @@ from stages.base.work import is_empty, nothing, prune, run, working
 class Params(File):
     classes: Classes
     diffusion_classifier: DiffusionClassifier
-    ensembles: Ensembles
     runtime: Runtime
 
 
 def main() -> None:
     p = Params.read()
     labels = list(p.classes)
-    if not p.ensembles.uses(FEATURES):
-        return nothing(paths.DENOISER_FEATURES, "no system of ensembles.systems has the member `features`")
+    if p.diffusion_classifier.feature_sigma is None:
+        return nothing(paths.DENOISER_FEATURES, "diffusion_classifier.feature_sigma is null: no features are read")
     if is_empty(paths.BASE):
         return nothing(paths.DENOISER_FEATURES, "the member `features` needs a base of all classes (diffusion.init)")
     prune(paths.DENOISER_FEATURES, keep=[])

@@ -12,9 +12,8 @@ from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import networks
 from counterpoise.diffusion.model import Model
 from counterpoise.diffusion_classifier import losses, table
-from counterpoise.diffusion_classifier.losses import Denoiser, DenoisersMissing
+from counterpoise.diffusion_classifier.losses import Denoiser
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
-from counterpoise.ensembles.settings import DENOISERS, Ensembles
 from stages.base import paths
 from stages.base.work import is_empty, nothing, prune, run, working
 
@@ -22,23 +21,24 @@ from stages.base.work import is_empty, nothing, prune, run, working
 class Params(File):
     classes: Classes
     diffusion_classifier: DiffusionClassifier
-    ensembles: Ensembles
     runtime: Runtime
 
 
 def main() -> None:
     p = Params.read()
     c, labels = p.diffusion_classifier, list(p.classes)
-    if not p.ensembles.uses(DENOISERS):
-        return nothing(paths.DENOISER_LOSSES, "no system of ensembles.systems has the member `denoisers`")
+    if c.denoisers == "none":
+        return nothing(paths.DENOISER_LOSSES, "diffusion_classifier.denoisers is none: no clip is scored by denoisers")
     prune(paths.DENOISER_LOSSES, keep=[])
     device = runtime.setup(p.runtime)
 
     # Held-out clips, and what explains them
     clips = tables.read(paths.ALL, tables.SPLIT)
+    training = clips.clip_id[clips.partition == "train"].tolist()
     clips = clips[clips.partition.isin(["val", "test"])]
     shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in labels])
-    denoisers = of_base(labels, device) if use_base(c) else of_classes(labels, device)
+    own = c.denoisers == "classes" or (c.denoisers == "auto" and is_empty(paths.BASE))
+    denoisers = of_classes(labels, device) if own else of_base(labels, device)
 
     # Measure
     with working(paths.DENOISER_LOSSES) as folder:
@@ -46,20 +46,8 @@ def main() -> None:
         found = losses.measure(denoisers, clips.clip_id.tolist(), shelf, c, p.runtime, device, state)
         rows = table.to_table(found, clips.clip_id.tolist(), clips.partition.tolist(), labels, c.sigmas)
         tables.write(rows, paths.DENOISER_LOSSES / "losses.csv", exact=True)
-        card = {
-            "elements": losses.elements(clips.clip_id.tolist(), shelf, c),
-            "volumes": losses.volumes(denoisers).tolist(),
-        }
+        card = {"elements": losses.elements(training, shelf, c), "volumes": losses.volumes(denoisers).tolist()}
         (paths.DENOISER_LOSSES / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-
-
-def use_base(settings: DiffusionClassifier) -> bool:
-    if settings.denoisers == "base" and is_empty(paths.BASE):
-        raise DenoisersMissing(
-            "diffusion_classifier.denoisers is base, but every class learns from scratch (diffusion.init). Set it to "
-            "classes or auto, or diffusion.init to shared; then run `dvc repro`."
-        )
-    return settings.denoisers != "classes" and not is_empty(paths.BASE)
 
 
 def of_base(labels: list[str], device: torch.device) -> list[Denoiser]:

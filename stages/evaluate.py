@@ -41,7 +41,8 @@ def main() -> None:
     counts, rare = plan.set_index("label").real.to_dict(), plan.label[plan.rare].tolist()
 
     # What networks say, and what systems of networks and diffusion models say
-    networks, priors = networks_of(clips, labels), {arm: training_prior(arm, labels) for arm in p.arms}
+    networks = networks_of(clips, labels)
+    priors = {arm: training_prior(arm, labels, p.classifier.real_last) for arm in p.arms}
     calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth["val"])
     readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels)}
     heard = {
@@ -55,9 +56,13 @@ def main() -> None:
     outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
     absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
     if not denoisers:
-        absent.setdefault(DENOISERS, "there are no validation clips to calibrate by (diffusion_classifier.calibration)")
+        absent.setdefault(
+            DENOISERS,
+            "no validation clips calibrate it (set split.val_fold, or diffusion_classifier.calibration to likelihood)",
+        )
     places, left_out = p.ensembles.places(p.arms, p.models, len(seeds), len(clips["val"]), absent)
-    print(*left_out, sep="\n")
+    for line in left_out:
+        print(line)
     answers = list(systems.answers(p.ensembles, places, seeds, heard["val"], truth["val"], heard["test"], prior))
 
     # Score
@@ -106,9 +111,10 @@ def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, 
     }
 
 
-def training_prior(arm: str, labels: list[str]) -> np.ndarray:
-    """The class frequencies that an arm's training lets its networks expect."""
-    amounts = tables.read(paths.SPLITS / f"train_{arm}.csv", tables.EXAMPLES).label.value_counts()
+def training_prior(arm: str, labels: list[str], real_last: float) -> np.ndarray:
+    """The class frequencies that an arm's training lets its networks expect; it may end on real clips alone."""
+    examples = tables.read(paths.SPLITS / f"train_{arm}.csv", tables.EXAMPLES)
+    amounts = (examples[~examples.synthetic] if real_last else examples).label.value_counts()
     shares = arms.load(arm).prior({label: int(amounts[label]) for label in labels})
     return np.array([shares[label] for label in labels])
 

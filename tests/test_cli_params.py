@@ -92,6 +92,13 @@ def test_a_value_out_of_range_is_named_with_what_is_allowed(edited, key, value, 
     assert "params.yaml" in text and "dvc repro" in text
 
 
+def test_a_base_that_nobody_trains_and_members_that_mean_nothing_are_told(edited):
+    text = message(edited({"diffusion_classifier.denoisers": "base", "diffusion.init": "scratch"}))
+    assert "there is no base then" in text and "diffusion.init" in text
+    text = message(edited({"ensembles.systems": {"x": {"nun": 1.0}}}))
+    assert "ensembles.systems.x: 'nun' is no member" in text and "class_weights" in text
+
+
 @pytest.mark.parametrize("key", ["data.limit", "aug.per_class"])
 def test_a_class_that_is_not_there_is_named_with_those_that_are(edited, key):
     text = message(edited({key: {"miaow": 3}, "classes": {"bark": {"name": "Bark"}, "howl": {"name": "Howl"}}}))

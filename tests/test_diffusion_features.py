@@ -259,14 +259,13 @@ def ensembles(**members) -> Ensembles:
 
 def test_a_system_with_features_is_not_cheap_and_is_left_out_where_there_are_none():
     together = ensembles(none=1.0, features=1.0)
-    assert together.uses(FEATURES) and not ensembles(none=1.0).uses(FEATURES)
     assert not together.is_cheap("together", {"none": True}) and ensembles(none=1.0).is_cheap(
         "together", {"none": True}
     )
-    assert together.places(["none"], ["cnn"], 1, {}) == ([("together", "cnn")], [])
-    found, reasons = together.places(["none"], ["cnn"], 1, {FEATURES: "there is no base"})
+    assert together.places(["none"], ["cnn"], 1, 9, {}) == ([("together", "cnn")], [])
+    found, reasons = together.places(["none"], ["cnn"], 1, 9, {FEATURES: "there is no base"})
     assert not found and reasons == ["together is left out of the table of cnn: there is no base"]
-    assert ensembles(none=1.0).places(["none"], ["cnn"], 1, {FEATURES: "there is no base"})[0]
+    assert ensembles(none=1.0).places(["none"], ["cnn"], 1, 9, {FEATURES: "there is no base"})[0]
 
 
 def test_features_are_a_member_with_one_weight():

@@ -133,6 +133,19 @@ def test_copies_of_an_arm_tell_nothing_of_the_luck_of_training():
     assert few.interval("cnn", "mixup", "accuracy") == many.interval("cnn", "mixup", "accuracy")
 
 
+def test_systems_tell_nothing_of_the_luck_of_training():
+    """Two rows that repeat the luck of `none` would make it look small; they change no interval between arms."""
+    rng = np.random.default_rng(3)
+    hits = luck(rng, {"none": 0.4, "classic": 0.5, "mixup": 0.6})
+    alone = bootstrap.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
+    same = {("three_none", seed): hits["none", 0] for seed in range(3)}
+    shifted = {("two_none", seed): hits["none", (seed + 1) % 3] for seed in range(3)}
+    together = bootstrap.bootstrap(predictions({**hits, **same, **shifted}), LABELS, ["whine"], SETTINGS)
+    for metric in ("macro_f1", "rare_ap"):
+        assert alone.difference("cnn", "mixup", "none", metric) == together.difference("cnn", "mixup", "none", metric)
+        assert alone.interval("cnn", "none", metric) == together.interval("cnn", "none", metric)
+
+
 def test_equal_arms_have_equal_draws_and_a_clear_gain_helps():
     rng = np.random.default_rng(3)
     hits = luck(rng, {"none": 0.3, "diffusion": 0.8})
@@ -269,6 +282,16 @@ def test_systems_are_compared_like_arms_and_are_cheap_as_they_are_told_to_be():
     assert sorted(against) == [("denoisers", "few"), ("ensemble", "few"), ("twin", "few")]
     with pytest.raises(bootstrap.StatisticsError, match="whether twin needs a diffusion model"):
         bootstrap.answer(found, {arm: cheap[arm] for arm in cheap if arm != "twin"})
+
+
+def test_an_arm_is_compared_with_arms_and_a_system_with_all():
+    hits = luck(
+        np.random.default_rng(9), {"none": 0.4, "classic": 0.5, "diffusion": 0.6, "pair": 0.8, "denoisers": 0.7}
+    )
+    found = bootstrap.bootstrap(predictions(hits), LABELS, ["whine"], SETTINGS)
+    cheap = {"none": True, "classic": True, "diffusion": False, "pair": True, "denoisers": False}
+    against = [pair for pair in bootstrap.comparisons(found, "cnn", "macro_f1", cheap) if pair[1] != "none"]
+    assert against == [("diffusion", "classic"), ("denoisers", "pair")]
 
 
 def test_a_gain_in_order_alone_helps_rare_ap_and_leaves_rare_recall():

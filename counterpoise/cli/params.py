@@ -79,6 +79,16 @@ class Params(File):
         return self
 
     @model_validator(mode="after")
+    def _a_base_that_is_trained(self) -> "Params":
+        alone = self.diffusion.mode == "per_class" and self.diffusion.init == "scratch"
+        if self.diffusion_classifier.denoisers == "base" and alone:
+            raise ValueError(
+                "diffusion_classifier.denoisers is base, and diffusion.init scratch: there is no base then. Set the "
+                "first to auto or classes, or the second to shared"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _systems_of_what_is_trained(self) -> "Params":
         if problems := self.ensembles.problems(arm.names(), list(NETWORKS), list(self.classes)):
             raise ValueError("; ".join(problems))

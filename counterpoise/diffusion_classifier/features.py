@@ -54,7 +54,13 @@ def measure(
 
     Returns:
         float32 `[N, F]`: for each block all means, then all standard deviations, then all maxima of its channels.
+
+    Raises:
+        ValueError: `settings.feature_sigma` is None.
     """
+    level = settings.feature_sigma
+    if level is None:
+        raise ValueError("feature_sigma is null: there is no noise level to read features at")
     lengths = [shelf.frames(clip_id) for clip_id in clip_ids]
     order = batches(lengths, network.frame_multiple, settings.batch_size)
     found: list[Tensor] = []  # of each batch
@@ -65,7 +71,7 @@ def measure(
     for rows in order[len(found) :]:
         clean = normaliser(lengthened([shelf[clip_ids[row]] for row in rows], network.frame_multiple))
         noise = torch.stack([_noise(clean.shape[1:], settings.seed, clip_ids[row]) for row in rows])
-        noisy, sigma = clean + settings.feature_sigma * noise, torch.full((len(rows),), settings.feature_sigma)
+        noisy, sigma = clean + level * noise, torch.full((len(rows),), level)
         scaled, c_noise = edm.network_input(noisy.to(device), sigma.to(device), normaliser.sigma_data)
         with autocast(runtime, device, amx=True):
             outputs = _outputs(network, scaled, c_noise)

@@ -14,15 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from counterpoise.codecs.latents import Normaliser, Shelf, batches, lengthened
-from counterpoise.core import CounterpoiseError
 from counterpoise.core.checkpoint import Checkpoint
-from counterpoise.core.runtime import Runtime, autocast, compiled, seed_for
+from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.diffusion import edm
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
-
-
-class DenoisersMissing(CounterpoiseError):
-    """The denoisers that were asked for are not there; the message says what to change."""
 
 
 @dataclass(frozen=True)
@@ -90,25 +85,22 @@ def measure(
     found, done = torch.full(shape, torch.nan, dtype=torch.float64), 0
     if state := checkpoint.load():
         found, done = state["losses"], state["batches"]
-    networks = {id(each.network): compiled(each.network, runtime, device) for each in denoisers}  # type: ignore[arg-type]
 
     order = batches(lengths, multiple, settings.batch_size)
     progress = tqdm(initial=sum(map(len, order[:done])), total=len(clip_ids), desc="denoise", unit="clip")
     for at, rows in enumerate(order[done:], start=done + 1):
         sources = lengthened([_middle(shelf[clip_ids[row]], lengths[row]) for row in rows], multiple)
         own = torch.tensor([lengths[row] for row in rows])
-        inside = (torch.arange(sources.shape[2]) < own[:, None])[:, None].to(device)  # [B, 1, T]
+        inside = (torch.arange(sources.shape[2]) < own[:, None])[:, None]  # [B, 1, T]
         for level, sigma in enumerate(settings.sigmas):
             for draw in range(settings.draws):
                 noise = torch.stack(
                     [_noise(sources.shape[1:], settings.seed, clip_ids[row], level, draw) for row in rows]
                 ).to(device)
                 for k, each in enumerate(denoisers):
-                    network = networks[id(each.network)]
                     clean = each.normaliser(sources).to(device)
-                    squares = _squares(network, each, clean, noise, sigma, runtime, device)
-                    mean = (squares * inside).double().sum(dim=(1, 2)) / (own.to(device) * sources.shape[1])
-                    found[rows, k, level, draw] = mean.cpu()
+                    squares = _squares(each, clean, noise, sigma, runtime, device).cpu() * inside
+                    found[rows, k, level, draw] = squares.double().sum(dim=(1, 2)) / (own * sources.shape[1])
         progress.update(len(rows))
         checkpoint.save({"losses": found, "batches": at})
     progress.close()
@@ -116,7 +108,6 @@ def measure(
 
 
 def _squares(
-    network: Callable,
     denoiser: Denoiser,
     clean: Tensor,
     noise: Tensor,
@@ -129,7 +120,7 @@ def _squares(
     label = None if denoiser.number is None else torch.full((len(clean),), denoiser.number, device=device)
     noisy, data = clean + sigma * noise, denoiser.normaliser.sigma_data
     with autocast(runtime, device, amx=True):
-        output = network(*edm.network_input(noisy, levels, data), label)
+        output = denoiser.network(*edm.network_input(noisy, levels, data), label)
     # D - y = c_out (F - target), and (c_out / sigma)^2 = sigma_data^2 / (sigma^2 + sigma_data^2)
     target = edm.network_target(clean, noisy, levels, data)
     return (output.float() - target).square() * data**2 / (sigma**2 + data**2)

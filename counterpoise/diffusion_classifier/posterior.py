@@ -46,11 +46,16 @@ def calibrate(
     """Choose what a difference of losses counts.
 
     likelihood: the variational bound itself. The losses are integrated over ln(sigma) by the trapezoidal rule and
-    multiplied by the clip's elements; each class's change of variables is an offset. Right where denoisers are right,
-    and far too sure where they are not. standard: every level is divided by the standard deviation of its losses
-    :func:`apart`, and all count the same; no label is looked at. fitted: from there, a common scale, a weight for each
-    level and an offset for each class that make the held-out labels most probable, each class counting the same; a
-    normal prior keeps all three near `standard`.
+    multiplied by the elements of the median clip, so that long clips count no more than short ones; each class's change
+    of variables is an offset. Right where denoisers are right, and far too sure where they are not: many probabilities
+    are then 1, and average precision counts them as one.
+
+    standard: every level is divided by the standard deviation of its losses :func:`apart`, and all count the same; no
+    label is looked at. Where classes have normalisers of their own, a level means nothing without the change of
+    variables; then the bound as a whole is divided by its standard deviation, once for each level.
+
+    fitted: from `standard`, a common scale, a weight for each level and an offset for each class that make the held-out
+    labels most probable, each class counting the same; a normal prior keeps all three near `standard`.
 
     Args:
         losses: of N validation clips, `[N, K, L, D]`; `likelihood` does not look at them.
@@ -60,18 +65,24 @@ def calibrate(
         volumes: from `losses.volumes`, `[K]`.
 
     Raises:
-        ValueError: `standard` or `fitted` without validation clips, or `fitted` with one class alone.
+        ValueError: `standard` or `fitted` without validation clips.
     """
-    volume = elements * (volumes.mean() - volumes)
+    change = volumes.mean() - volumes
     if how == "likelihood":
-        return Calibration(elements * steps(sigmas), volume)
+        return Calibration(elements * steps(sigmas), elements * change)
     if not len(losses):
         raise ValueError(f"calibration {how!r} needs validation clips")
+    standard = _standard(losses, sigmas, change)
+    return standard if how == "standard" else _fitted(apart(losses), truth, standard)
+
+
+def _standard(losses: np.ndarray, sigmas: list[float], change: np.ndarray) -> Calibration:
+    if np.ptp(change) > 0:
+        bound = change - apart(losses) @ steps(sigmas)
+        scale = len(sigmas) / (bound.std() or 1)
+        return Calibration(scale * steps(sigmas), scale * change)
     spread = apart(losses).std(axis=(0, 1))
-    standard = 1 / np.where(spread > 0, spread, 1)
-    if how == "standard":
-        return Calibration(standard, np.zeros(len(volumes)))
-    return _fitted(apart(losses), truth, standard)
+    return Calibration(1 / np.where(spread > 0, spread, 1), change)
 
 
 def steps(sigmas: list[float]) -> np.ndarray:
@@ -82,14 +93,14 @@ def steps(sigmas: list[float]) -> np.ndarray:
     return np.concatenate([[0], widths]) / 2 + np.concatenate([widths, [0]]) / 2
 
 
-def _fitted(losses: np.ndarray, truth: np.ndarray, standard: np.ndarray) -> Calibration:
+def _fitted(losses: np.ndarray, truth: np.ndarray, standard: Calibration) -> Calibration:
     """A maximum a posteriori fit, which is smooth and has few parameters: L-BFGS finds it."""
     clips, classes, levels = losses.shape
     amounts = np.bincount(truth, minlength=classes)
     each = clips / np.count_nonzero(amounts) / amounts[truth]  # every class counts the same, the mean is 1
 
     def unpack(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return standard * np.exp(x[0] + x[1 : 1 + levels]), x[1 + levels :]
+        return standard.weights * np.exp(x[0] + x[1 : 1 + levels]), np.exp(x[0]) * standard.offsets + x[1 + levels :]
 
     def objective(x: np.ndarray) -> tuple[float, np.ndarray]:
         weights, offsets = unpack(x)
@@ -99,7 +110,8 @@ def _fitted(losses: np.ndarray, truth: np.ndarray, standard: np.ndarray) -> Cali
         spreads = np.concatenate(
             [[SPREAD_OF_SCALE], np.full(levels, SPREAD_OF_LEVEL), np.full(classes, SPREAD_OF_OFFSET)]
         )
-        gradient = np.concatenate([[by_level.sum()], by_level, each @ wrong])
+        by_scale = by_level.sum() + np.exp(x[0]) * (each @ wrong) @ standard.offsets
+        gradient = np.concatenate([[by_scale], by_level, each @ wrong])
         loss = -(each * log_p[np.arange(clips), truth]).sum() + 0.5 * ((x / spreads) ** 2).sum()
         return float(loss), gradient + x / spreads**2
 

@@ -29,15 +29,6 @@ class Ensembles(Section):
                 raise ValueError(f"systems.{system}: either all weights are `fitted`, or none is")
         return self
 
-    def uses(self, reading: str) -> bool:
-        """Whether any system has this one of :data:`READINGS` as a member."""
-        return any(reading in members for members in self.systems.values())
-
-    @property
-    def are_fitted(self) -> bool:
-        """Whether any weight is fitted by validation clips."""
-        return any("fitted" in members.values() for members in self.systems.values())
-
     def is_cheap(self, system: str, cheap: Mapping[str, bool]) -> bool:
         """Whether a system needs no diffusion model, where it is known of each arm."""
         return all(member not in READINGS and cheap[member.partition("-")[0]] for member in self.systems[system])
@@ -92,8 +83,8 @@ class Ensembles(Section):
             if system in arms:
                 found.append(f"ensembles.systems.{system}: an arm has this name; choose another")
             for member, weight in members.items():
-                arm, _, model = member.partition("-")
-                if member not in READINGS and (arm not in arms or model not in ("", *models)):
+                arm, dash, model = member.partition("-")
+                if member not in READINGS and (arm not in arms or (dash and model not in models)):
                     found.append(
                         f"ensembles.systems.{system}: {member!r} is no member: {', '.join(READINGS)}, an arm or "
                         f"<arm>-<model>; arms are {', '.join(arms)}, models {', '.join(models)}"

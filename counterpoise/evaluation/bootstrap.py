@@ -10,6 +10,8 @@ it is the same draw for every arm, so that a difference between two arms is pair
    the spread of three is itself mostly chance. So normal noise is added instead, with the variance that all arms of a
    model show together: the residual of arms x seeds in each fold, a randomised block design (Montgomery, Design and
    Analysis of Experiments, chapter 4). It takes the variance of training to be as large in one arm as in another.
+   Systems of several models have no say in it, because they repeat the luck of the networks that they are made of; it
+   is taken to be theirs, too. What is trained once, the denoisers, has luck that no interval knows of.
 3. Student. Percentiles of the draws are moved away from the estimate by t / z, with the degrees of freedom that Welch
    and Satterthwaite give to the sum of both variances (the expanded percentile interval of Hesterberg, The American
    Statistician 69, 2015); for m comparisons t is the quantile at 1 - alpha / 2m: Bonferroni's correction.
@@ -26,6 +28,7 @@ import pandas as pd
 from scipy import stats
 from tqdm import tqdm
 
+from counterpoise.arms import arm as arms
 from counterpoise.arms.arm import BASELINE
 from counterpoise.core import CounterpoiseError
 from counterpoise.evaluation import metrics, scores
@@ -131,13 +134,15 @@ class Bootstrap:
     def _training(self, model: str, metric: str, paired: bool) -> tuple[float, int]:
         """What training adds to the variance of a mean over runs, or of the difference of two; its freedom."""
         # Arms that add nothing are copies of `none`, and say nothing that it does not say: each set counts once
-        distinct = {runs.tobytes(): runs for (name, _), runs in self.runs.items() if name == model}
+        own = {arm: runs for (name, arm), runs in self.runs.items() if name == model}
+        trained = {arm: runs for arm, runs in own.items() if arm in arms.names()} or own
+        distinct = {runs.tobytes(): runs for runs in trained.values()}
         runs = np.stack([runs[..., self.metrics.index(metric)] for runs in distinct.values()])  # [A, F, S]
-        arms, folds, seeds = runs.shape
+        amount, folds, seeds = runs.shape
         apart = runs - runs.mean(axis=2, keepdims=True)
         if paired:  # what a seed does to all arms alike cancels in a difference
             apart = apart - apart.mean(axis=0)
-        freedom = max((arms - paired) * folds * (seeds - 1), 1)
+        freedom = max((amount - paired) * folds * (seeds - 1), 1)
         return float((1 + paired) * (apart**2).sum() / freedom / (folds * seeds)), freedom
 
     def _draws(
@@ -202,10 +207,11 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
 
 
 def comparisons(found: Bootstrap, model: str, metric: str, cheap: Mapping[str, bool]) -> list[tuple[str, str]]:
-    """Who is compared with whom: every arm with `none`, and every arm with diffusion with the best cheap one.
+    """Who is compared with whom: every row with `none`, and every row with diffusion with the best cheap one.
 
-    The best cheap one, `none` left out, is chosen with hindsight, by the same test clips, which speaks against
-    diffusion. Of equals it is the first.
+    An arm is one network, so it is compared with the best cheap arm; a system, with the best of all cheap rows. Each,
+    `none` left out, is chosen with hindsight, by the same test clips, which speaks against diffusion. Of equals it is
+    the first.
 
     Args:
         cheap: by arm or system, whether it needs no diffusion model.
@@ -213,15 +219,20 @@ def comparisons(found: Bootstrap, model: str, metric: str, cheap: Mapping[str, b
     Raises:
         StatisticsError: `cheap` lacks one.
     """
-    arms = [arm for of, arm in found.runs if of == model]
-    if unknown := [arm for arm in arms if arm not in cheap]:
-        raise StatisticsError(f"nothing says whether {', '.join(unknown)} needs a diffusion model; expected in `cheap`")
-    pairs = [(arm, BASELINE) for arm in arms if arm != BASELINE and BASELINE in arms]
-    others = [arm for arm in arms if arm != BASELINE and cheap[arm]]
-    if not others:
-        return pairs
-    best = max(others, key=lambda arm: found.estimate(model, arm, metric))
-    return pairs + [(arm, best) for arm in arms if not cheap[arm]]
+    rows = [row for of, row in found.runs if of == model]
+    if unknown := [row for row in rows if row not in cheap]:
+        raise StatisticsError(
+            f"nothing says whether {', '.join(unknown)} needs a diffusion model; expected in `cheap`. Run "
+            "`dvc repro evaluate`."
+        )
+    trained = arms.names()
+
+    def best(row: str) -> str | None:
+        others = [one for one in rows if one != BASELINE and cheap[one] and (row not in trained or one in trained)]
+        return max(others, key=lambda one: found.estimate(model, one, metric), default=None)
+
+    pairs = [(row, BASELINE) for row in rows if row != BASELINE and BASELINE in rows]
+    return pairs + [(row, other) for row in rows if not cheap[row] and (other := best(row))]
 
 
 def answer(found: Bootstrap, cheap: Mapping[str, bool]) -> dict:

@@ -189,12 +189,12 @@ def differences(rows: list[dict], cheap: dict[str, bool]) -> list[Table]:
             continue
         table = _table()
         table.title = f"{title(metric)}: difference [corrected interval]".replace("[", r"\[")
-        others = list(dict.fromkeys(row["against"] for row in own))
-        for other in others:
-            table.add_column(f"to {other}" if other == BASELINE else f"to the best cheap one,\n{other}", no_wrap=True)
+        for column in (f"to {BASELINE}", "to the best cheap one", "which"):
+            table.add_column(column, no_wrap=column != "which")
         for arm in dict.fromkeys(row["arm"] for row in own):
-            cells = {row["against"]: _difference(row) for row in own if row["arm"] == arm}
-            table.add_row(arm, *(cells.get(other, "") for other in others))
+            against = {row["against"] == BASELINE: row for row in own if row["arm"] == arm}
+            cells = [_difference(against[plain]) if plain in against else "" for plain in (True, False)]
+            table.add_row(arm, *cells, against[False]["against"] if False in against else "")
         tables.append(table)
     return tables
 
