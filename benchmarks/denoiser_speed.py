@@ -25,6 +25,7 @@ from counterpoise.cli.params import Params
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.core import runtime, tables
 from counterpoise.diffusion import networks
+from counterpoise.diffusion_classifier import posterior
 from counterpoise.diffusion_classifier import table as losses
 from counterpoise.ensembles import fusion
 from counterpoise.evaluation import scores
@@ -47,7 +48,9 @@ def main(*given: str) -> None:
     plan = tables.read(paths.PLAN, tables.BALANCE)
     rare = plan.label[plan.rare].tolist()
     kept = tables.read(paths.DENOISER_LOSSES / "losses.csv", losses.schema(labels))
-    found = {part: losses.from_table(kept, own.clip_id.tolist(), labels).mean(axis=3) for part, own in clips.items()}
+    found = {part: losses.from_table(kept, own.clip_id.tolist(), labels) for part, own in clips.items()}
+    weights = posterior.calibrate("standard", found["val"], np.empty(0), sigmas, 1.0, np.zeros(len(labels))).weights
+    found = {part: each.mean(axis=3) for part, each in found.items()}
     said = networks_of(clips, labels)["test"]
     prior = training_prior(options.arm, labels, p.classifier.real_last)
     networks_say = {
@@ -58,10 +61,9 @@ def main(*given: str) -> None:
     seconds, clip_seconds = pass_time(p, labels)
 
     def row(name: str, levels: list[int], classes: int | None, rounds: bool) -> tuple:
-        scale = 1 / (found["val"] - found["val"].mean(axis=1, keepdims=True)).std(axis=(0, 1))
         measured, passes = [], 0.0
         for seed, likelihoods in networks_say.items():
-            z, looked = look(likelihoods, found["test"] * scale, levels, classes, rounds, options.weight)
+            z, looked = look(likelihoods, found["test"], weights, levels, classes, rounds, options.weight)
             together = fusion.combine([likelihoods, z], [1.0, options.weight], np.full(len(labels), 1 / len(labels)))
             test = scores.predictions(clips["test"], together, labels, options.model, name, seed, 0)
             measured.append(scores.scores(test, labels, rare))
@@ -92,13 +94,20 @@ def main(*given: str) -> None:
 
 
 def look(
-    likelihoods: np.ndarray, scaled: np.ndarray, levels: list[int], classes: int | None, rounds: bool, weight: float
+    likelihoods: np.ndarray,
+    losses: np.ndarray,
+    weights: np.ndarray,
+    levels: list[int],
+    classes: int | None,
+    rounds: bool,
+    weight: float,
 ) -> tuple[np.ndarray, float]:
     """The denoisers' say `[N, K]` where only some levels and classes are looked at, and the passes for each clip.
 
     Args:
         likelihoods: of the network, `[N, K]`.
-        scaled: losses in units of their spread `[N, K, L]`.
+        losses: `[N, K, L]`.
+        weights: of the levels' evidence, `[L]`.
         classes: how many, the likeliest by the network; None: all.
         rounds: each level halves the classes that are left.
     """
@@ -111,8 +120,9 @@ def look(
     z, passes = np.zeros_like(likelihoods), 0.0
     for number, level in enumerate(levels):
         passes += alive.sum() / clips
-        own = np.where(alive, scaled[:, :, level], np.nan)
-        z = z - (own - np.nanmean(own, axis=1, keepdims=True))
+        own = np.where(alive, losses[:, :, level], np.nan)
+        apart = np.nanmean(own, axis=1, keepdims=True) - own
+        z = z + weights[level] * apart / np.nanstd(own, axis=1, keepdims=True) ** posterior.EVENNESS
         if rounds and number < len(levels) - 1:
             left = max(2, -(-amount // 2 ** (number + 1)))
             total = np.where(alive, likelihoods + weight * z, -np.inf)

@@ -132,7 +132,7 @@ def calibrated(
         settings.calibration, found["val"], truth, settings.sigmas, card["elements"], np.array(card["volumes"])
     )
     about = {
-        "levels": dict(zip(map(str, settings.sigmas), calibration.weights.round(4).tolist())),
+        "weights": calibration.weights.round(4).tolist(),  # of the levels, or of the bound as a whole
         "offsets": dict(zip(labels, calibration.offsets.round(4).tolist())),
     }
     return about, {part: calibration.log_likelihoods(own) for part, own in found.items()}

@@ -147,9 +147,22 @@ def test_noise_levels_rise(sigmas):
 def test_standard_gives_every_level_the_same_spread(clips, tmp_path):
     sigmas = [0.3, 1.0, 3.0]
     found = measured(clips, denoisers([normaliser()] * CLASSES), tmp_path, sigmas=sigmas)
-    weights = posterior.calibrate("standard", found, clips[3], sigmas, 1.0, np.zeros(CLASSES)).weights
-    spread = (posterior.apart(found) * weights).std(axis=(0, 1))
-    np.testing.assert_allclose(spread, 1)
+    calibration = posterior.calibrate("standard", found, clips[3], sigmas, 1.0, np.zeros(CLASSES))
+    evidence = posterior.evidence("standard", found, calibration.rule, calibration.change)
+    np.testing.assert_allclose((evidence * calibration.weights).std(axis=(0, 1)), 1)
+
+
+def test_a_complex_clip_is_hardly_surer_than_a_simple_one(clips, tmp_path):
+    """Losses a hundred times as large, with the same order of classes, move `standard` little and `likelihood` much."""
+    sigmas = [0.3, 1.0, 3.0]
+    found = measured(clips, denoisers([normaliser()] * CLASSES), tmp_path, sigmas=sigmas, draws=4)
+    span = {}
+    for how in ("likelihood", "standard"):
+        calibration = posterior.calibrate(how, found, clips[3], sigmas, 1.0, np.zeros(CLASSES))
+        plain, large = (np.ptp(calibration.log_likelihoods(one), axis=1) for one in (found, 100 * found))
+        span[how] = np.median(large / plain)
+    assert span["likelihood"] == pytest.approx(100)
+    assert 1 < span["standard"] < 5
 
 
 def test_the_noise_is_common_to_all_classes_and_other_for_each_clip_level_and_draw(clips, tmp_path):
