@@ -13,7 +13,6 @@ These are test clips: choose nothing by them that is then reported on them.
 import argparse
 import itertools
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -88,9 +87,6 @@ def main(*given: str) -> None:
         shown.add_row(name, f"{passes:.1f}", f"{speed:.1f}", *(f"{number:.3f}" for number in numbers))
     Console(width=110).print(shown)
     print(f"one pass: {1000 * seconds:.1f} ms a clip of {clip_seconds:.2f} s, {p.runtime.threads} thread(s)")
-    pd.DataFrame(rows, columns=["looked_at", "passes", "speed", "macro_f1", "rare_ap", "mean_ap"]).to_csv(
-        Path("denoiser_speed.csv"), index=False
-    )
 
 
 def look(
