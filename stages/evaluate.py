@@ -11,9 +11,9 @@ from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion_classifier import posterior, table
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
-from counterpoise.ensembles import fusion, systems
+from counterpoise.ensembles import fusion, members, systems
 from counterpoise.ensembles.settings import DENOISERS, FEATURES, Ensembles
-from counterpoise.ensembles.systems import Heard, Run
+from counterpoise.ensembles.systems import Answer, Heard, Run
 from counterpoise.evaluation import bootstrap, plots, scores
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits.split import Split
@@ -36,34 +36,12 @@ def main() -> None:
     p = Params.read()
     labels, names = list(p.classes), {slug: info.name for slug, info in p.classes.items()}
     clips = {part: tables.read(paths.SPLITS / f"{part}.csv", tables.EXAMPLES) for part in ("val", "test")}
-    truth = {part: np.array([labels.index(label) for label in own.label], int) for part, own in clips.items()}
     plan = tables.read(paths.PLAN, tables.BALANCE)
     counts, rare = plan.set_index("label").real.to_dict(), plan.label[plan.rare].tolist()
 
     # What networks say, and what systems of networks and diffusion models say
     networks = networks_of(clips, labels)
-    priors = {arm: training_prior(arm, labels, p.classifier.real_last) for arm in p.arms}
-    calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth["val"])
-    readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels)}
-    heard = {
-        part: Heard(
-            {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()},
-            {reading: said[part] for reading, said in readings.items() if said},
-        )
-        for part in clips
-    }
-    seeds, prior = p.classifier.seeds, systems.prior(p.ensembles, labels, counts)
-    outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
-    absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
-    if not denoisers:
-        absent.setdefault(
-            DENOISERS,
-            "no validation clips calibrate it (set split.val_fold, or diffusion_classifier.calibration to likelihood)",
-        )
-    places, left_out = p.ensembles.places(p.arms, p.models, len(seeds), len(clips["val"]), absent)
-    for line in left_out:
-        print(line)
-    answers = list(systems.answers(p.ensembles, places, seeds, heard["val"], truth["val"], heard["test"], prior))
+    calibration, places, answers = ask(p, clips, labels, counts, networks)
 
     # Score
     rows = [(model, arm, seed, networks["test"][arm, model, seed]) for arm, model, seed in networks["test"]]
@@ -98,17 +76,44 @@ def main() -> None:
     plots.differences(views["answer"], paths.PLOTS / "pictures" / "differences.png")
 
 
-def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[Run, np.ndarray]]:
-    """What every trained network says of val and of test: probabilities in the order of the clips."""
-    rows = tables.read(paths.PROBABILITIES, tables.probabilities(labels))
-    columns = [tables.PROBABILITY + label for label in labels]
-    return {
-        part: {
-            (arm, model, int(seed)): own.set_index("clip_id").loc[clips[part].clip_id, columns].to_numpy()
-            for (arm, model, seed), own in rows[rows.partition == part].groupby(["arm", "model", "seed"], sort=False)
-        }
+def ask(
+    p: Params,
+    clips: dict[str, pd.DataFrame],
+    labels: list[str],
+    counts: dict[str, int],
+    networks: dict[str, dict[Run, np.ndarray]],
+) -> tuple[dict | None, list[tuple[str, str]], list[Answer]]:
+    """How the denoisers were calibrated, which systems stand in which tables, and what these say of the test clips."""
+    truth = np.array([labels.index(label) for label in clips["val"].label], int)
+    priors = {arm: training_prior(arm, labels, p.classifier.real_last) for arm in p.arms}
+    calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth)
+    readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels)}
+    heard = {
+        part: Heard(
+            {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()},
+            {reading: said[part] for reading, said in readings.items() if said},
+        )
         for part in clips
     }
+    seeds, prior = p.classifier.seeds, systems.prior(p.ensembles, labels, counts)
+    outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
+    absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
+    if not denoisers:
+        absent.setdefault(
+            DENOISERS,
+            "no validation clips calibrate it (set split.val_fold, or diffusion_classifier.calibration to likelihood)",
+        )
+    places, left_out = p.ensembles.places(p.arms, p.models, len(seeds), len(clips["val"]), absent)
+    for line in left_out:
+        print(line)
+    answers = list(systems.answers(p.ensembles, places, seeds, heard["val"], truth, heard["test"], prior))
+    return calibration, places, answers
+
+
+def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[Run, np.ndarray]]:
+    """What every trained network says of these partitions: probabilities in the order of the clips."""
+    rows = tables.read(paths.PROBABILITIES, tables.probabilities(labels))
+    return {part: members.networks(rows, part, own.clip_id, labels) for part, own in clips.items()}
 
 
 def training_prior(arm: str, labels: list[str], real_last: float) -> np.ndarray:
@@ -142,11 +147,10 @@ def features_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, 
     """The features' log-likelihoods of val and test; nothing if they were not read."""
     if is_empty(paths.DENOISER_FEATURES):
         return {}
-    rows = tables.read(paths.DENOISER_FEATURES / "probabilities.csv", table.probabilities(labels)).set_index("clip_id")
-    columns = [tables.PROBABILITY + label for label in labels]
+    rows = tables.read(paths.DENOISER_FEATURES / "probabilities.csv", table.probabilities(labels))
     balanced = np.full(len(labels), 1 / len(labels))
     return {
-        part: fusion.log_likelihoods(rows.loc[own.clip_id, columns].to_numpy(), balanced) for part, own in clips.items()
+        part: fusion.log_likelihoods(members.said(rows, own.clip_id, labels), balanced) for part, own in clips.items()
     }
 
 
