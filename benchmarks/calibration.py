@@ -8,13 +8,12 @@ Run it where `dvc repro` has run. Test clips are not looked at. Rows: how much o
 arm, means over seeds.
 """
 
-import argparse
-
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from benchmarks import inputs
 from counterpoise.cli.params import Params
 from counterpoise.core import tables
 from counterpoise.diffusion_classifier import posterior
@@ -28,11 +27,7 @@ PARTS = 3  # of the validation recordings
 
 
 def main(*given: str) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arm", default="none")
-    parser.add_argument("--model", default="cnn")
-    parser.add_argument("--weight", type=float, default=0.8)
-    options = parser.parse_args(given)
+    options = inputs.beside(__doc__ or "").parse_args(given)
     p = Params.read()
     labels, sigmas = list(p.classes), p.diffusion_classifier.sigmas
     clips = {"val": tables.read(paths.SPLITS / "val.csv", tables.EXAMPLES)}

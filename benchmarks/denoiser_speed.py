@@ -10,7 +10,6 @@ of 16; scores of the network and the denoisers together, means over seeds. `stan
 These are test clips: choose nothing by them that is then reported on them.
 """
 
-import argparse
 import itertools
 import time
 
@@ -20,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import inputs
 from counterpoise.cli.params import Params
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.core import runtime, tables
@@ -36,11 +36,7 @@ BATCH, REPEATS = 16, 5
 
 
 def main(*given: str) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arm", default="none")
-    parser.add_argument("--model", default="cnn")
-    parser.add_argument("--weight", type=float, default=0.8)
-    options = parser.parse_args(given)
+    options = inputs.beside(__doc__ or "").parse_args(given)
     p = Params.read()
     labels, sigmas = list(p.classes), p.diffusion_classifier.sigmas
     clips = {part: tables.read(paths.SPLITS / f"{part}.csv", tables.EXAMPLES) for part in ("val", "test")}

@@ -1,5 +1,6 @@
 """What the benchmarks are given: params.yaml with changes, and the clips of some folds of UrbanSound8K."""
 
+import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -61,3 +62,12 @@ def clips(folder: Path, folds: list[int]) -> tuple[pd.DataFrame, list[str]]:
         seconds=[soundfile.info(path).duration for path in files.path],
     )
     return examples[list(EXAMPLES)].astype(EXAMPLES), labels
+
+
+def beside(about: str) -> argparse.ArgumentParser:
+    """A parser of the arguments that say beside which network denoisers are heard, and how much they weigh."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arm", default="none")
+    parser.add_argument("--model", default="cnn")
+    parser.add_argument("--weight", type=float, default=0.8)
+    return parser
