@@ -1,11 +1,12 @@
 """Systems of several models: what they say together, and which names mean something."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from settings import settings_of
 
-from counterpoise.ensembles import fusion, systems
+from counterpoise.ensembles import fusion, members, systems
 from counterpoise.ensembles.settings import Ensembles
 from counterpoise.ensembles.systems import Heard
 
@@ -172,6 +173,22 @@ def test_priors():
     np.testing.assert_allclose(systems.prior(ensembles(), LABELS, clips), UNIFORM)
     np.testing.assert_allclose(systems.prior(ensembles("training"), LABELS, clips), [0.6, 0.3, 0.1])
     np.testing.assert_allclose(systems.prior(ensembles({"a": 1, "b": 2, "c": 1}), LABELS, clips), [0.25, 0.5, 0.25])
+
+
+def test_what_members_say_stands_in_the_order_of_the_clips():
+    rows = [
+        {"clip_id": clip, "partition": part, "arm": "none", "model": "cnn", "seed": seed}
+        | {f"probability/{label}": seed + number / 10 + k / 100 for k, label in enumerate(LABELS)}
+        for seed in (0, 4)
+        for number, (clip, part) in enumerate([("c", "val"), ("a", "test"), ("b", "test")])
+    ]
+    table = pd.DataFrame(rows)
+    found = members.networks(table, "test", ["b", "a"], LABELS)
+    assert list(found) == [("none", "cnn", 0), ("none", "cnn", 4)]
+    np.testing.assert_allclose(found["none", "cnn", 4], [[4.2, 4.21, 4.22], [4.1, 4.11, 4.12]])
+    np.testing.assert_allclose(members.said(table[table.seed == 0], ["c"], LABELS[::-1]), [[0.02, 0.01, 0.0]])
+    with pytest.raises(KeyError):
+        members.networks(table, "test", ["c"], LABELS)
 
 
 def test_the_committed_systems_mean_something():
