@@ -3,7 +3,8 @@ import torch
 from torch import Tensor
 
 from counterpoise.arms.focal import loss
-from counterpoise.classifiers.training import class_weights, cross_entropy
+from counterpoise.classifiers.losses import cross_entropy
+from counterpoise.classifiers.training import class_weights
 
 COUNTS = torch.tensor([90.0, 9.0, 1.0])
 TARGETS = torch.tensor([0, 2, 1, 2])

@@ -11,10 +11,11 @@ from settings import settings_of
 
 from counterpoise.arms.arm import load as load_arm
 from counterpoise.classifiers.batches import balanced, draw, order
+from counterpoise.classifiers.losses import cross_entropy, distillation, mix
 from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.networks.io import Card, ModelError, load, save
 from counterpoise.classifiers.settings import Classifier
-from counterpoise.classifiers.training import TrainingError, class_weights, cross_entropy, mix, predict, train
+from counterpoise.classifiers.training import TrainingError, class_weights, predict, train
 from counterpoise.core import audio as sound
 from counterpoise.core import tables
 from counterpoise.core.audio import Audio
@@ -67,6 +68,7 @@ def run(
     stop=None,
     loss=None,
     retrain_head=0.0,
+    taught=None,
 ):
     """Train, and return what `report` was told; at the step `stop`, interrupt."""
     told = {}
@@ -93,6 +95,7 @@ def run(
         mixup,
         loss,
         retrain_head,
+        taught,
     )
     return told
 
@@ -227,6 +230,24 @@ def test_labels_of_made_clips_are_softened():
     shares = torch.tensor([0.0, 0.3, 0.0])
     each = [cross_entropy(log_probabilities[i : i + 1], targets[i : i + 1], shares[i : i + 1]) for i in range(3)]
     torch.testing.assert_close(cross_entropy(log_probabilities, targets, shares), torch.stack(each).mean())
+
+
+def test_a_student_learns_what_its_teacher_says_and_no_label(examples):
+    wrong = np.array([[label == "tone", label == "hiss"] for label in examples.label], np.float32)
+    model = fresh()
+    run(model, examples[:30], taught=wrong[:30], weights=torch.tensor([1.0, 9.0]))
+    right = predict(model, examples[30:], AUDIO, RUNTIME, CPU, 8).argmax(axis=1) == [0, 1] * 5
+    assert right.mean() < 0.1
+
+
+def test_distillation_is_cross_entropy_where_the_teacher_is_certain_and_least_where_the_student_agrees():
+    log_probabilities, targets = torch.randn(3, 4).log_softmax(dim=1), torch.tensor([0, 3, 1])
+    certain = torch.nn.functional.one_hot(targets, 4).float()
+    assert distillation(log_probabilities, certain) == cross_entropy(log_probabilities, targets, torch.zeros(3))
+    teacher = torch.randn(3, 4).softmax(dim=1)
+    entropy = -(teacher * teacher.log()).sum(dim=1).mean()
+    assert distillation(teacher.log(), teacher) == pytest.approx(entropy.item())
+    assert distillation(log_probabilities, teacher) > entropy
 
 
 @pytest.mark.parametrize("change", [{"made_smoothing": 0.5}, {"real_last": 0.5}])

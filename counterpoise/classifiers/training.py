@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.special
 import sklearn.metrics
 import sklearn.utils.class_weight
 import torch
@@ -16,7 +15,8 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 from tqdm import tqdm
 
-from counterpoise.classifiers import augmentation, batches
+from counterpoise.classifiers import augmentation, batches, losses
+from counterpoise.classifiers.losses import Loss
 from counterpoise.classifiers.networks.network import Network
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import CounterpoiseError
@@ -25,7 +25,6 @@ from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.embeddings import cache as kept
 
-Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # see :func:`train`
 REPORTS = 20  # in a training
 
 
@@ -50,6 +49,7 @@ def train(
     mixup: float | None = None,
     loss: Loss | None = None,
     retrain_head: float = 0.0,
+    taught: np.ndarray | None = None,
 ) -> None:
     """Train a classifier in place with Adam and a one-cycle schedule (Smith and Topin 2018).
 
@@ -83,9 +83,11 @@ def train(
             came before again.
         validation: `tables.EXAMPLES` to measure and never learn from; None or empty for none.
         cache: where a frozen body's embeddings are kept, for other trainings; None keeps them in memory.
-        mixup: alpha of mixup (:func:`mix`); None for none.
+        mixup: alpha of mixup (:func:`losses.mix`); None for none.
         loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` and the clips of each class in
-            `examples` `[classes]`, float32, to a scalar; None: :func:`cross_entropy` with `class_weights`.
+            `examples` `[classes]`, float32, to a scalar; None: :func:`losses.cross_entropy` with `class_weights`.
+        taught: what a teacher says of each row of `examples`, probabilities `[N, classes]`, to be learned in place of
+            the labels; None for none. Neither `class_weights` nor `loss` nor `made_smoothing` count then.
         retrain_head: share of the steps, the last ones, in which only the head is trained, 0 to below 1. A share of
             less than half a step is none.
 
@@ -104,7 +106,7 @@ def train(
     switch = classifier.steps - last
     generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
     weights = None if class_weights is None else class_weights.to(device)
-    losses, reports = [], {}
+    history, reports = [], {}
     state = None if checkpoint is None else checkpoint.load()
     if state is not None and len(state["losses"]) > switch:
         optimiser, schedule = _begin(model, classifier, last, head_alone=True)
@@ -115,10 +117,10 @@ def train(
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
         generator.set_state(state["generator"])
-        losses, reports = state["losses"], state["reports"]
+        history, reports = state["losses"], state["reports"]
         for step, measured in reports.items():
             report(step, measured)
-    done = len(losses)
+    done = len(history)
     if done == classifier.steps:
         return
 
@@ -126,6 +128,7 @@ def train(
     val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
     made = examples.synthetic.to_numpy(bool)
     smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
+    teacher = None if taught is None else torch.from_numpy(taught).to(device, torch.float32)
     counts = targets.bincount(minlength=len(labels)).to(device, torch.float32)
 
     def forward(batch: Tensor) -> Tensor:
@@ -134,9 +137,11 @@ def train(
         return augmentation.augmented(model, batch, classifier, generator)
 
     def loss_of(log_probabilities: Tensor, rows: Tensor) -> Tensor:
+        if teacher is not None:
+            return losses.distillation(log_probabilities, teacher[rows])
         own, softened = targets[rows].to(device), smoothing[rows].to(device)
         if loss is None:
-            return cross_entropy(log_probabilities, own, softened, weights)
+            return losses.cross_entropy(log_probabilities, own, softened, weights)
         return loss(log_probabilities, own, softened, counts)
 
     order = batches.order(made, classifier.batch_size, switch, min(done, switch), classifier.real_last, seed)
@@ -162,7 +167,7 @@ def train(
 
         # Forward
         if mixup is not None:
-            batch, share, partners = mix(batch, mixup, generator)
+            batch, share, partners = losses.mix(batch, mixup, generator)
         with autocast(runtime, device):
             log_probabilities = forward(batch.to(device))
         value = loss_of(log_probabilities, rows)
@@ -179,11 +184,11 @@ def train(
         value.backward()
         optimiser.step()
         schedule.step()
-        losses.append(value.item())
+        history.append(value.item())
 
         # Report and keep
         if step * REPORTS // classifier.steps > (step - 1) * REPORTS // classifier.steps:
-            since = losses[max(reports, default=0) :]
+            since = history[max(reports, default=0) :]
             reports[step] = {"loss": sum(since) / len(since)}
             if watched:
                 probabilities = _probabilities(model, val_inputs, runtime, device, classifier.batch_size)
@@ -196,7 +201,7 @@ def train(
                     "optimiser": optimiser.state_dict(),
                     "schedule": schedule.state_dict(),
                     "generator": generator.get_state(),
-                    "losses": losses,
+                    "losses": history,
                     "reports": reports,
                 }
             )
@@ -264,49 +269,6 @@ def class_weights(labels_of_examples: list[str], labels: list[str]) -> Tensor:
         "balanced", classes=np.array(labels), y=np.array(labels_of_examples)
     )
     return torch.tensor(weights, dtype=torch.float32)
-
-
-def cross_entropy(
-    log_probabilities: Tensor, targets: Tensor, smoothing: Tensor, weights: Tensor | None = None
-) -> Tensor:
-    """Cross-entropy with label smoothing (Szegedy et al., "Rethinking the Inception Architecture", 2016, section 7).
-
-    Args:
-        log_probabilities: `[B, classes]`.
-        targets: `[B]`, class indices.
-        smoothing: `[B]`, the share of each label that is spread evenly over all classes, 0 to 1.
-        weights: `[classes]`, or None for equal ones.
-
-    Returns:
-        The mean over the batch, weighted as `torch.nn.CrossEntropyLoss` does it.
-    """
-    if not smoothing.any():
-        return F.nll_loss(log_probabilities, targets, weights)
-    weights = torch.ones_like(log_probabilities[0]) if weights is None else weights
-    own = F.nll_loss(log_probabilities, targets, weights, reduction="none")
-    even = -(log_probabilities * weights).mean(dim=1)
-    return ((1 - smoothing) * own + smoothing * even).sum() / weights[targets].sum()
-
-
-def mix(batch: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, float, Tensor]:
-    """Mix the inputs of a batch in pairs: mixup (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018).
-
-    As the paper says in section 2, one batch is mixed with itself in another order; as in its authors' code, with one
-    share for the whole batch.
-
-    Args:
-        batch: `[B, ...]`, on the CPU.
-        alpha: the share is drawn from Beta(alpha, alpha).
-        generator: of the CPU.
-
-    Returns:
-        The mixed inputs `[B, ...]`; the share that each keeps, 0 to 1; the row of each one's partner `[B]`. A loss is
-        mixed in the same way: share times that of the own class, and the rest that of the partner's.
-    """
-    uniform = torch.rand((), generator=generator, dtype=torch.float64).item()
-    share = float(scipy.special.betaincinv(alpha, alpha, uniform))  # the inverse of the distribution function
-    partners = torch.randperm(len(batch), generator=generator)
-    return share * batch + (1 - share) * batch[partners], share, partners
 
 
 def _targets(examples: pd.DataFrame, labels: list[str]) -> Tensor:
