@@ -128,7 +128,7 @@ def train(
     val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
     made = examples.synthetic.to_numpy(bool)
     smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
-    teacher = None if taught is None else torch.from_numpy(taught).to(device, torch.float32)
+    teacher = None if taught is None else torch.tensor(taught, dtype=torch.float32, device=device)
     counts = targets.bincount(minlength=len(labels)).to(device, torch.float32)
 
     def forward(batch: Tensor) -> Tensor:
