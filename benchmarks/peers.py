@@ -125,6 +125,8 @@ def train_for(
 ) -> tuple[training.Trained, dict[str, float]]:
     """Train a network in place, for as many steps as 30 of them on a copy promise to fit.
 
+    On a CPU the time is that of its processor, so that what else runs there counts little.
+
     Returns:
         What a training leaves, and the minutes, steps, last loss and parameters that it took.
     """
@@ -135,13 +137,16 @@ def train_for(
             state = Checkpoint(Path(nowhere) / "none")
             return training.train(network, pool, normaliser, steps, settings, p.runtime, device, state, report, name)
 
+    def now() -> float:
+        return time.process_time() / p.runtime.threads if device.type == "cpu" else time.perf_counter()
+
     moments: list[float] = []
-    train(copy.deepcopy(network), 30, lambda step, loss: moments.append(time.perf_counter()))
+    train(copy.deepcopy(network), 30, lambda step, loss: moments.append(now()))
     per_step = (moments[-1] - moments[0]) / 20
-    start, steps = time.perf_counter(), max(10, round(60 * minutes / per_step))
+    start, steps = now(), max(10, round(60 * minutes / per_step))
     trained = train(network, steps, lambda step, loss: None)
     return trained, {
-        "minutes": (time.perf_counter() - start) / 60,
+        "minutes": (now() - start) / 60,
         "steps": steps,
         "loss": trained.loss,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
