@@ -35,8 +35,9 @@ def main() -> None:
     tables.write(plan, paths.PLAN)
     print(*balance.summary(plan), sep="\n")
 
-    # Variations by diffusion, of which clips
-    for label, amount in zip(plan.label, plan.synthetic, strict=True):
+    # Variations by diffusion, of which clips; none where no arm adds them
+    used = any("diffusion" in arm.load(name).fills for name in p.arms)
+    for label, amount in zip(plan.label, plan.synthetic * used, strict=True):
         planned = sdedit.plan(
             training, label, int(amount), p.generate, paths.SYNTHETIC / label, paths.DIFFUSION / label
         )
