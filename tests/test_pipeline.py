@@ -212,6 +212,11 @@ def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo
     assert all(torch.equal(other, first) for other in others)  # one network for all
     assert pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").other_clip_id.notna().all()
 
+    change(repo, {"arms": ["none", "classic"]})  # nobody adds variations by diffusion: none are made
+    sh("dvc", "repro", "group_split", at=repo)
+    assert pd.read_csv(repo / "data/synthetic/sneeze/lineage.csv").empty
+    assert pd.read_csv(repo / "data/splits/train_classic.csv").synthetic.any()
+
 
 def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(repo, tmp_path):
     source = random_yamnet.write(tmp_path / "yamnet.safetensors")
