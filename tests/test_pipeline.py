@@ -63,6 +63,16 @@ def test_no_two_arms_end_with_the_same_classifier(contrast):
     assert len(set(models)) == len(ARMS)
 
 
+def test_longer_alone_trains_for_more_steps(contrast):
+    last = {
+        arm: pd.read_csv(contrast / f"plots/training/{arm}-cnn/seed0/plots/metrics/loss.tsv", sep="\t").step.max()
+        for arm in ARMS
+    }
+    assert last.pop("longer") == 16 and set(last.values()) == {4}
+    curves = pd.read_csv(contrast / "plots/curves.csv")
+    assert curves[curves.arm == "longer"].step.max() == 16
+
+
 def test_a_clip_over_a_background_names_both_of_its_clips(contrast):
     lineage = pd.read_csv(contrast / "data/augmented/lineage.csv", keep_default_na=False)
     mixed = lineage[lineage.start == "background"]
