@@ -185,6 +185,14 @@ def test_a_few_clips_that_are_all_right_do_not_make_one_sure():
     assert 0.1 < temperature < 0.3
 
 
+def test_large_scores_that_are_worth_nothing_say_nothing():
+    rng = np.random.default_rng(12)
+    scores, truth = 1e4 * rng.standard_normal((20, 3)), np.arange(20) % 3
+    temperature, loss = classifiers.calibrate(scores, truth, 1.0)
+    assert loss == pytest.approx(np.log(3), abs=0.05)
+    assert temperature > 1e4
+
+
 def test_each_hears_its_own_features():
     good, clips = population(11, (60, 36, 36), apart=6.0)
     useless = np.random.default_rng(0).standard_normal((len(good), 4))

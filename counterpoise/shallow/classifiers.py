@@ -24,8 +24,8 @@ from counterpoise.core import tables
 from counterpoise.shallow.features import MFCC
 
 FOLDS = 5  # at most; as many as the class with the fewest has recordings
-SPREAD = 1.0  # of ln(temperature), a priori: keeps few clips that are all right from making a classifier far too sure
-FARTHEST = 5.0  # from the usual ln(temperature)
+SPREAD = 1.0  # of ln(temperature) below the usual, a priori: few clips that are all right make a classifier too sure
+BOUNDS = (-5.0, 15.0)  # of ln(temperature), from the usual one; at the upper end all classes are equally probable
 
 Scores = Callable[[np.ndarray], np.ndarray]  # features `[N, F]` to scores `[N, K]`: log-likelihoods but for their scale
 
@@ -186,7 +186,8 @@ def _choose(
 def calibrate(scores: np.ndarray, truth: np.ndarray, usual: float) -> tuple[float, float]:
     """The temperature that makes held-out labels most probable, and its log-loss; each class counts the same.
 
-    A normal prior of ln(temperature) around the usual one keeps few clips from saying too much.
+    Below the usual one ln(temperature) has a normal prior, which keeps few clips from saying too much. Above it has
+    none: where scores are worth nothing, all classes come out equally probable.
 
     Args:
         scores: `[N, K]`, of clips that were not learned.
@@ -203,7 +204,7 @@ def calibrate(scores: np.ndarray, truth: np.ndarray, usual: float) -> tuple[floa
         return float(-(each * log_p[np.arange(len(truth)), truth]).sum())
 
     found = scipy.optimize.minimize_scalar(
-        lambda x: loss(usual * np.exp(x)) + 0.5 * (x / SPREAD) ** 2, bounds=(-FARTHEST, FARTHEST), method="bounded"
+        lambda x: loss(usual * np.exp(x)) + 0.5 * (min(x, 0.0) / SPREAD) ** 2, bounds=BOUNDS, method="bounded"
     )
     temperature = float(usual * np.exp(found.x))
     return temperature, loss(temperature) / len(truth)
