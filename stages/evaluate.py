@@ -12,7 +12,7 @@ from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion_classifier import posterior, table
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from counterpoise.ensembles import fusion, members, systems
-from counterpoise.ensembles.settings import DENOISERS, FEATURES, Ensembles
+from counterpoise.ensembles.settings import DENOISERS, FEATURES, SHALLOW, Ensembles
 from counterpoise.ensembles.systems import Answer, Heard, Run
 from counterpoise.evaluation import bootstrap, plots, scores
 from counterpoise.metrics.intervals import Evaluation
@@ -87,7 +87,7 @@ def ask(
     truth = np.array([labels.index(label) for label in clips["val"].label], int)
     priors = {arm: training_prior(arm, labels, p.classifier.real_last) for arm in p.arms}
     calibration, denoisers = calibrated(p.diffusion_classifier, clips, labels, truth)
-    readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels)}
+    readings = {DENOISERS: denoisers, FEATURES: features_of(clips, labels), **shallow_of(clips, labels)}
     heard = {
         part: Heard(
             {run: fusion.log_likelihoods(said, priors[run[0]]) for run, said in networks[part].items()},
@@ -97,7 +97,9 @@ def ask(
     }
     seeds, prior = p.classifier.seeds, systems.prior(p.ensembles, labels, counts)
     outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
+    outputs |= dict.fromkeys(SHALLOW, paths.SHALLOW)
     absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
+    absent |= {name: f"shallow.classifiers does not name {name}" for name in SHALLOW if name not in readings}
     if not denoisers:
         absent.setdefault(
             DENOISERS,
@@ -148,10 +150,21 @@ def features_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, 
     if is_empty(paths.DENOISER_FEATURES):
         return {}
     rows = tables.read(paths.DENOISER_FEATURES / "probabilities.csv", table.probabilities(labels))
-    balanced = np.full(len(labels), 1 / len(labels))
-    return {
-        part: fusion.log_likelihoods(members.said(rows, own.clip_id, labels), balanced) for part, own in clips.items()
-    }
+    return balanced(rows, clips, labels)
+
+
+def shallow_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The log-likelihoods of val and test of every classical classifier that was learned, by their names."""
+    if is_empty(paths.SHALLOW):
+        return {}
+    rows = tables.read(paths.SHALLOW / "probabilities.csv", tables.members(labels))
+    return {name: balanced(own, clips, labels) for name, own in rows.groupby("member", sort=False)}
+
+
+def balanced(rows: pd.DataFrame, clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, np.ndarray]:
+    """The log-likelihoods of val and test of a member that learned all classes as if they were equally frequent."""
+    prior = np.full(len(labels), 1 / len(labels))
+    return {part: fusion.log_likelihoods(members.said(rows, own.clip_id, labels), prior) for part, own in clips.items()}
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ class Params(File):
 
 def main(arm: str, model: str) -> None:
     p = Params.read()
-    device, c = runtime.setup(p.runtime), p.classifier
+    device = runtime.setup(p.runtime)
     name, labels, how = f"{arm}-{model}", list(p.classes), arms.load(arm)
+    c = p.classifier.model_copy(update={"steps": max(1, round(how.steps * p.classifier.steps))})
     examples, validation = (
         tables.read(paths.SPLITS / f"{part}.csv", tables.EXAMPLES) for part in (f"train_{arm}", "val")
     )

@@ -32,7 +32,7 @@ TINY = {
     "class_filter": {"steps": 6, "batch_size": 4},
     "runtime": {"threads": 1},
 }
-ARMS = ["none", "class_weights", "oversample", "undersample", "mixup", "balanced_softmax", "focal", "crt"]
+ARMS = ["none", "longer", "class_weights", "oversample", "undersample", "mixup", "balanced_softmax", "focal", "crt"]
 ARMS += ["classic", "roundtrip", "background_mix", "diffusion", "diffusion_classic"]
 CONTRAST = {  # all that TINY leaves alone
     "arms": ARMS,

@@ -25,6 +25,7 @@ SECTIONS = {
     "Yamnet": "yamnet",
     "ClassFilterSettings": "class_filter",
     "DiffusionClassifier": "diffusion_classifier",
+    "Shallow": "shallow",
     "Ensembles": "ensembles",
     "Evaluation": "evaluation",
     "Runtime": "runtime",

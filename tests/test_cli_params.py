@@ -84,6 +84,9 @@ def test_a_missing_value_is_named(tmp_path):
         ("classifier.seeds", [], ["at least 1", "[]"]),
         ("classes.Bark", {"name": "Bark"}, ["[a-z0-9_]+", "'Bark'"]),
         ("arms", ["none", "nothing"], ["arms", "class_weights", "'nothing'"]),
+        ("shallow.classifiers", ["svm"], ["mfcc_svm", "nearest_mean", "'svm'"]),
+        ("shallow.classifiers", ["lda", "lda"], ["twice"]),
+        ("shallow.mfcc", 65, ["65", "features.n_mels 64"]),
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_is_allowed(edited, key, value, expected):

@@ -6,8 +6,10 @@ import pytest
 from pydantic import ValidationError
 from settings import settings_of
 
+from counterpoise.arms import arm
+from counterpoise.classifiers.networks import NETWORKS
 from counterpoise.ensembles import fusion, members, systems
-from counterpoise.ensembles.settings import Ensembles
+from counterpoise.ensembles.settings import READINGS, SHALLOW, Ensembles
 from counterpoise.ensembles.systems import Heard
 
 LABELS = ["a", "b", "c"]
@@ -137,13 +139,35 @@ def test_a_system_is_cheap_where_all_of_it_is():
     assert [own.is_cheap(system, cheap) for system in "abc"] == [True, False, False]
 
 
+@pytest.mark.parametrize("name", SHALLOW)
+def test_a_classical_classifier_is_a_cheap_member_with_one_weight_for_every_seed(name):
+    cheap = {"none": True, "diffusion": False}
+    own = ensembles(a={name: 1.0}, b={"none": 1.0, name: 0.8}, c={name: 1.0, "denoisers": 1.0}, d={"diffusion": 1.0})
+    assert [own.is_cheap(system, cheap) for system in "abcd"] == [True, True, False, False]
+    assert own.problems(["none", "diffusion"], ["cnn"], LABELS) == []
+    (problem,) = ensembles(x={name: [0.5, 0.5]}).problems(["none"], ["cnn"], LABELS)
+    assert f"`{name}` is the same for every seed" in problem
+    places, reasons = own.places(["none"], ["cnn"], 2, 9, {name: "it was not learned"})
+    assert not places and [reason.count("it was not learned") for reason in reasons] == [1, 1, 1, 0]
+    rng = np.random.default_rng(0)
+    first, second, said = rng.standard_normal((3, 5, 3))
+    heard = Heard({("none", "cnn", 0): first, ("none", "cnn", 1): second}, {name: said})
+    found = list(systems.answers(own, [("b", "cnn")], [0, 1], heard, np.zeros(5, int), heard, UNIFORM))
+    for answer, network in zip(found, (first, second), strict=True):
+        np.testing.assert_allclose(answer.probabilities, fusion.combine([network, said], [1.0, 0.8], UNIFORM))
+
+
+def test_no_reading_has_an_arms_name():
+    assert not set(READINGS) & set(arm.names())
+
+
 @pytest.mark.parametrize(
     ("section", "part"),
     [
         ({"x": {"nun": 1.0}}, "'nun' is no member"),
         ({"x": {"none-resnet": 1.0}}, "'none-resnet' is no member"),
         ({"none": {"none": 1.0}}, "an arm has this name"),
-        ({"x": {"features": [0.5, 0.5]}}, "have one weight"),
+        ({"x": {"features": [0.5, 0.5]}}, "give it one weight"),
     ],
 )
 def test_names_that_mean_nothing_are_told(section, part):
@@ -192,7 +216,4 @@ def test_what_members_say_stands_in_the_order_of_the_clips():
 
 
 def test_the_committed_systems_mean_something():
-    from counterpoise.arms import arm
-    from counterpoise.classifiers.networks import NETWORKS
-
     assert settings_of(Ensembles).problems(arm.names(), list(NETWORKS), LABELS) == []

@@ -23,7 +23,8 @@ def test_results_are_complete_and_a_second_run_does_nothing(repo):
     assert not ran(sh("dvc", "repro", at=repo))
     summary = json.loads((repo / "metrics/summary.json").read_text())
     # Systems stand in the table where their members are there: no round trips, and no base whose features are read
-    systems = ["logit_adjustment", "two_none", "denoisers", "none_denoisers", "fitted_denoisers"]
+    systems = ["logit_adjustment", "two_none", "mfcc_svm", "lda", "nearest_mean", "none_svm"]
+    systems += ["denoisers", "none_denoisers", "fitted_denoisers"]
     assert list(summary["cnn"]) == ["none", "diffusion", *systems]
     assert "diffusion" in sh(sys.executable, "-m", "counterpoise", "report", at=repo)
     assert list((repo / "data/synthetic/sneeze").glob("*.flac"))
@@ -53,7 +54,8 @@ def test_every_arm_has_its_table_and_its_place_in_the_answer(contrast):
     assert 0 < added["diffusion"] <= added["classic"]  # the class filter may leave fewer
     decoded = tables["roundtrip"][~tables["roundtrip"].synthetic].path.str.startswith("data/augmented/roundtrip")
     assert 0.2 < decoded.mean() < 0.8
-    single = ["logit_adjustment", "denoisers", "none_denoisers", "fitted_denoisers", "features", "all_three"]
+    single = ["logit_adjustment", "mfcc_svm", "lda", "nearest_mean", "none_svm"]
+    single += ["denoisers", "none_denoisers", "fitted_denoisers", "features", "all_three"]
     assert list(json.loads((contrast / "metrics/summary.json").read_text())["cnn"]) == ARMS + single
     assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise", "report", at=contrast)
 
@@ -61,6 +63,39 @@ def test_every_arm_has_its_table_and_its_place_in_the_answer(contrast):
 def test_no_two_arms_end_with_the_same_classifier(contrast):
     models = [(contrast / f"models/classifier/{arm}-cnn/seed0/model.safetensors").read_bytes() for arm in ARMS]
     assert len(set(models)) == len(ARMS)
+
+
+def test_longer_alone_trains_for_more_steps(contrast):
+    last = {
+        arm: pd.read_csv(contrast / f"plots/training/{arm}-cnn/seed0/plots/metrics/loss.tsv", sep="\t").step.max()
+        for arm in ARMS
+    }
+    assert last.pop("longer") == 16 and set(last.values()) == {4}
+    curves = pd.read_csv(contrast / "plots/curves.csv")
+    assert curves[curves.arm == "longer"].step.max() == 16
+
+
+def test_classical_classifiers_are_learned_where_params_name_them(repo):
+    card = json.loads((repo / "data/shallow/card.json").read_text())
+    assert {name: about["embedding"] for name, about in card.items()} == dict.fromkeys(
+        ["mfcc_svm", "lda", "nearest_mean"], "MFCC statistics"
+    )
+    clips = pd.read_csv(repo / "data/split/all.csv").set_index("clip_id").partition
+    said = pd.read_csv(repo / "data/shallow/probabilities.csv")
+    for _, rows in said.groupby("member"):
+        assert sorted(rows.clip_id) == sorted(clips.index[clips.isin(["val", "test"])])
+
+    change(repo, {"shallow": {"classifiers": ["lda"]}})
+    output = sh("dvc", "repro", "evaluate", at=repo)
+    assert {"shallow_classifiers", "evaluate"} <= ran(output)
+    assert not {stage for stage in ran(output) if stage.startswith("train")}
+    assert "mfcc_svm is left out of the table of cnn: shallow.classifiers does not name mfcc_svm" in output
+    answer = json.loads((repo / "metrics/answer.json").read_text())
+    assert answer["cheap"]["lda"] and "mfcc_svm" not in answer["cheap"]
+
+    change(repo, {"shallow": {"classifiers": []}})
+    output = sh("dvc", "repro", "evaluate", at=repo)
+    assert "lda is left out of the table of cnn: shallow.classifiers names none" in output
 
 
 def test_a_clip_over_a_background_names_both_of_its_clips(contrast):
@@ -222,9 +257,13 @@ def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(rep
     source = random_yamnet.write(tmp_path / "yamnet.safetensors")
     change(repo, {"models": ["yamnet"], "yamnet": {"source": str(source)}, "generate": {"keep": "best"}})
     change(repo, {"classifier": {"init": "audioset", "body": "frozen"}, "class_filter": {"embedding": "audioset"}})
-    output = sh("dvc", "repro", "train_class_filter", "train_classifier@none-yamnet", at=repo)
+    output = sh("dvc", "repro", "train_class_filter", "train_classifier@none-yamnet", "shallow_classifiers", at=repo)
     assert {"pretrained", "train_class_filter", "train_classifier@none-yamnet"} <= ran(output)
     assert json.loads((repo / "models/class_filter/class_filter.json").read_text())["embedding"] == "AudioSet YAMNet"
+    card = json.loads((repo / "data/shallow/card.json").read_text())
+    heard = {name: about["embedding"] for name, about in card.items()}
+    assert heard == {"mfcc_svm": "MFCC statistics", "lda": "AudioSet YAMNet", "nearest_mean": "AudioSet YAMNet"}
+    assert card["lda"]["features"] == 1024
     body = [load_file(repo / f"models/classifier/none-yamnet/seed{seed}/model.safetensors") for seed in (0, 1)]
     published = load_file(source)
     for name, tensor in published.items():

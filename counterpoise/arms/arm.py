@@ -55,6 +55,8 @@ class Arm:
         mixup: batches are mixed in pairs.
         retrain_head: share of the steps, the last ones, in which the last layer alone learns: from new weights, on real
             clips, as many of one class as of another. 0 to below 1.
+        steps: how many training steps, as a factor of `classifier.steps`. Arms that treat the imbalance leave it at 1,
+            so that none of them has more training than another.
         loss: from log-probabilities `[B, classes]`, targets `[B]`, label smoothing `[B]` (0 to 1) and the clips of each
             class in the training table `[classes]`, float32, to a scalar; None: cross-entropy.
         balances: `loss` makes all classes count the same, however many clips of each there are.
@@ -67,6 +69,7 @@ class Arm:
     weighted: bool = False
     mixup: bool = False
     retrain_head: float = 0.0
+    steps: float = 1.0
     loss: "Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None" = None
     balances: bool = False
 

@@ -8,7 +8,7 @@ from counterpoise.core.settings import Fraction, Section
 
 
 class Classifier(Section):
-    """Training of the classifiers, the same number of steps for every arm."""
+    """Training of the classifiers; an arm may have a multiple of the steps."""
 
     seeds: Annotated[list[int], Field(min_length=1)]
     steps: PositiveInt

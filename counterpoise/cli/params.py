@@ -19,6 +19,7 @@ from counterpoise.ensembles.settings import Ensembles
 from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics.intervals import Evaluation
+from counterpoise.shallow.settings import Shallow
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.split import Split
 
@@ -44,6 +45,7 @@ class Params(File):
     yamnet: Yamnet
     class_filter: ClassFilterSettings
     diffusion_classifier: DiffusionClassifier
+    shallow: Shallow
     ensembles: Ensembles
     evaluation: Evaluation
     runtime: Runtime
@@ -60,7 +62,12 @@ class Params(File):
 
     @model_validator(mode="after")
     def _nothing_twice(self) -> "Params":
-        for where, values in (("arms", self.arms), ("models", self.models), ("seeds", self.classifier.seeds)):
+        for where, values in (
+            ("arms", self.arms),
+            ("models", self.models),
+            ("seeds", self.classifier.seeds),
+            ("shallow.classifiers", self.shallow.classifiers),
+        ):
             if len(set(values)) < len(values):
                 raise ValueError(f"{where} names something twice: {values}")
         return self
@@ -85,6 +92,15 @@ class Params(File):
             raise ValueError(
                 "diffusion_classifier.denoisers is base, and diffusion.init scratch: there is no base then. Set the "
                 "first to auto or classes, or the second to shared"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _coefficients_of_bands(self) -> "Params":
+        if self.shallow.mfcc > self.features.n_mels:
+            raise ValueError(
+                f"shallow.mfcc is {self.shallow.mfcc}, and features.n_mels {self.features.n_mels}: of so many bands "
+                "there are no more coefficients"
             )
         return self
 

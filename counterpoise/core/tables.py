@@ -87,6 +87,12 @@ def probabilities(labels: Sequence[str]) -> dict[str, str]:
     return {**runs, **{PROBABILITY + label: "float64" for label in labels}}
 
 
+def members(labels: Sequence[str]) -> dict[str, str]:
+    """The columns of what classical classifiers say of every held-out clip: a row for each clip and classifier."""
+    fixed = {"clip_id": "str", "partition": "str", "member": "str"}
+    return {**fixed, **{PROBABILITY + label: "float64" for label in labels}}
+
+
 class TableError(CounterpoiseError):
     """A table that breaks its contract; the message names the rows."""
 

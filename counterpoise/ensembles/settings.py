@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveFloat, model_validator
 
 from counterpoise.core.settings import Section, Slug
+from counterpoise.shallow.settings import NAMES as SHALLOW
 
 DENOISERS = "denoisers"  # every class's denoiser, read as a classifier
 FEATURES = "features"  # a linear classifier on the shared base's inner activations
-READINGS = (DENOISERS, FEATURES)  # members that are no networks of an arm: diffusion models, read in some way
+DIFFUSION = (DENOISERS, FEATURES)  # members that read a diffusion model
+READINGS = (*DIFFUSION, *SHALLOW)  # members that are no networks of an arm; each is the same for every seed
 Weight = PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | Literal["fitted"]
 
 
@@ -31,7 +33,10 @@ class Ensembles(Section):
 
     def is_cheap(self, system: str, cheap: Mapping[str, bool]) -> bool:
         """Whether a system needs no diffusion model, where it is known of each arm."""
-        return all(member not in READINGS and cheap[member.partition("-")[0]] for member in self.systems[system])
+        return all(
+            member not in DIFFUSION and (member in SHALLOW or cheap[member.partition("-")[0]])
+            for member in self.systems[system]
+        )
 
     def places(
         self, arms: list[str], models: list[str], seeds: int, val_clips: int, absent: Mapping[str, str]
@@ -90,5 +95,7 @@ class Ensembles(Section):
                         f"<arm>-<model>; arms are {', '.join(arms)}, models {', '.join(models)}"
                     )
                 if member in READINGS and isinstance(weight, list):
-                    found.append(f"ensembles.systems.{system}: `{member}` are read once, and have one weight")
+                    found.append(
+                        f"ensembles.systems.{system}: `{member}` is the same for every seed: give it one weight"
+                    )
         return found
