@@ -23,8 +23,9 @@ def test_results_are_complete_and_a_second_run_does_nothing(repo):
     assert not ran(sh("dvc", "repro", at=repo))
     summary = json.loads((repo / "metrics/summary.json").read_text())
     # Systems stand in the table where their members are there: no round trips, and no base whose features are read
-    systems = ["logit_adjustment", "two_none", "mfcc_svm", "lda", "nearest_mean", "none_svm"]
-    systems += ["denoisers", "none_denoisers", "fitted_denoisers"]
+    systems = ["logit_adjustment", "two_none", "mfcc_svm", "lda", "nearest_mean", "none_svm", "none_lda"]
+    systems += ["none_lda_svm"]
+    systems += ["denoisers", "none_denoisers", "fitted_denoisers", "none_lda_denoisers"]
     assert list(summary["cnn"]) == ["none", "diffusion", *systems]
     assert "diffusion" in sh(sys.executable, "-m", "counterpoise", "report", at=repo)
     assert list((repo / "data/synthetic/sneeze").glob("*.flac"))
@@ -54,8 +55,9 @@ def test_every_arm_has_its_table_and_its_place_in_the_answer(contrast):
     assert 0 < added["diffusion"] <= added["classic"]  # the class filter may leave fewer
     decoded = tables["roundtrip"][~tables["roundtrip"].synthetic].path.str.startswith("data/augmented/roundtrip")
     assert 0.2 < decoded.mean() < 0.8
-    single = ["logit_adjustment", "mfcc_svm", "lda", "nearest_mean", "none_svm"]
-    single += ["denoisers", "none_denoisers", "fitted_denoisers", "features", "all_three"]
+    single = ["logit_adjustment", "mfcc_svm", "lda", "nearest_mean", "none_svm", "none_lda"]
+    single += ["none_lda_svm"]
+    single += ["denoisers", "none_denoisers", "fitted_denoisers", "features", "all_three", "none_lda_denoisers"]
     assert list(json.loads((contrast / "metrics/summary.json").read_text())["cnn"]) == ARMS + single
     assert "diffusion_classic" in sh(sys.executable, "-m", "counterpoise", "report", at=contrast)
 
