@@ -42,11 +42,11 @@ def main() -> None:
     parts = [(one, one.rows(training_ids)) for one in packed]
 
     # Unlabelled clips
-    apart, labels = None, list(p.classes)
+    apart, labels = [], list(p.classes)
     unlabelled_ids = set(unlabelled.clip_id[unlabelled.partition == "train"])
     if unlabelled_ids and d.unlabelled_share:
         of_unlabelled = Packed(paths.UNLABELLED_LATENTS)
-        apart, labels = (of_unlabelled, of_unlabelled.rows(unlabelled_ids)), [*labels, UNLABELLED]
+        apart, labels = [(of_unlabelled, of_unlabelled.rows(unlabelled_ids))], [*labels, UNLABELLED]
 
     # Train
     with working(paths.BASE) as folder, curves(paths.BASE / "curve") as report:

@@ -93,7 +93,10 @@ def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
 
 
 def test_unlabelled_clips_stand_behind_the_classes_and_are_not_varied(parts, tmp_path, folding):
-    codec, apart = settings_of(CodecSettings, name="mel"), (pack(tmp_path / "u.safetensors", "unlabelled"), [0, 2])
+    codec, apart = (
+        settings_of(CodecSettings, name="mel"),
+        [(pack(tmp_path / "u.safetensors", "unlabelled"), rows) for rows in ([0], [2])],
+    )
     for copies, labels in ((0, [0, 0, 1, 2, 2]), (1, [0, 0, 1, 0, 0, 1, 2, 2])):
         pool = latents.pool(parts, copies, 0, codec, CPU, tmp_path / f"work{copies}", apart)
         assert pool.labels == labels and pool.unlabelled == 2

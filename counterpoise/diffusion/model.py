@@ -107,20 +107,17 @@ class Model:
         ).to(device)
 
 
-def of_no_class(base: Path) -> Denoiser:
-    """A base that all classes share, without a label.
+def of_no_class(network: Denoiser, labels: list[str]) -> Denoiser:
+    """A base of all classes that gets no label.
 
     Where it learned unlabelled clips it takes every sound for one of these. That is what it was trained to be told of a
     sound whose class nobody knows, as a network that is trained for classifier-free guidance is (Ho & Salimans 2022).
     Otherwise it gets the mean of all classes' embeddings: see :func:`networks.generalise`.
 
     Args:
-        base: a folder that :func:`save_base` wrote.
-
-    Raises:
-        NetworkError: a folder is missing or holds another kind of model.
+        network: class-conditioned.
+        labels: as of :func:`save_base`.
     """
-    network, labels = networks.load(base / "unet"), seen.read(base)["labels"]
     if UNLABELLED in labels:
         return networks.specialise(network, labels.index(UNLABELLED))
     return networks.generalise(network)
