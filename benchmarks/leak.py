@@ -164,6 +164,10 @@ class Bench:
         if not (folder / ".dvc").exists():
             dvc(folder, "init", "--no-scm", "--quiet")
 
+        shutil.copytree(paths.SPLIT, folder / paths.SPLIT, dirs_exist_ok=True)  # for its unlabelled clips
+        if paths.UNLABELLED_LATENTS.exists():
+            (folder / paths.LATENTS).mkdir(parents=True, exist_ok=True)
+            shutil.copy(paths.UNLABELLED_LATENTS, folder / paths.LATENTS)
         tables.write(clips, folder / paths.ALL)
         shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in self.labels])
         for label, own in latents.groupby("label"):

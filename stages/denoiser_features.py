@@ -3,11 +3,11 @@
 import json
 
 from counterpoise.codecs.latents import Normaliser, Packed, Shelf
-from counterpoise.core import runtime, tables
+from counterpoise.core import runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
-from counterpoise.diffusion import networks
+from counterpoise.diffusion import model, networks
 from counterpoise.diffusion_classifier import features, head
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from stages.base import paths
@@ -35,7 +35,8 @@ def main() -> None:
     clips = clips[clips.partition.isin(["train", "val", "test"])]
     clip_ids = clips.clip_id.tolist()
     shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in labels])
-    network = networks.generalise(networks.load(paths.BASE / "unet")).to(device)
+    base = networks.load(paths.BASE / "unet")
+    network = model.of_no_class(base, seen.read(paths.BASE)["labels"]).to(device)
     normaliser = Normaliser.load(paths.BASE / "normaliser.safetensors")
 
     # Read, learn, and say

@@ -1,4 +1,6 @@
-"""download: turn the chosen source of sounds into a catalogue of usable clips."""
+"""download: turn the chosen source of sounds, and sounds without labels, into catalogues of usable clips."""
+
+import pandas as pd
 
 from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
@@ -17,13 +19,17 @@ def main() -> None:
     p = Params.read()
     paths.RAW.mkdir(parents=True, exist_ok=True)
     found = collect(p.data, {slug: info.name for slug, info in p.classes.items()}, paths.RAW)
-    tables.check_clips(found.clips)
+    tables.check_clips(pd.concat([found.clips, found.unlabelled]))
 
     tables.write(found.clips, paths.CLIPS)
     tables.write(found.rejected, paths.REJECTED)
     tables.write(found.mended, paths.MENDED)
     tables.write(found.duplicates, paths.DUPLICATES)
+    tables.write(found.unlabelled, paths.UNLABELLED)
+    tables.write(found.related, paths.RELATED)
     print(f"{len(found.clips)} clips of {found.clips.source_id.nunique()} recordings")
+    if len(found.unlabelled):
+        print(f"{len(found.unlabelled)} clips of {found.unlabelled.source_id.nunique()} recordings without labels")
     print(f"{len(found.rejected)} rejected ({paths.REJECTED})")
     print(f"{len(found.mended)} notes on mended or doubtful files ({paths.MENDED})")
     print(f"{len(found.duplicates)} pairs of the same sound ({paths.DUPLICATES})")

@@ -1,4 +1,4 @@
-"""encode: audio to codec latents, one packed file a class, and how well the codec gives the sound back."""
+"""encode: audio to codec latents, one packed file a class and one of unlabelled clips; how sound comes back."""
 
 import json
 import shutil
@@ -8,6 +8,7 @@ from counterpoise.codecs.encode import encode
 from counterpoise.codecs.round_trip import round_trip
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
+from counterpoise.core.naming import UNLABELLED
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from stages.base import paths
@@ -23,16 +24,19 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     codec = codecs.build(p.codec, runtime.setup(p.runtime))
-    clips = tables.read(paths.CLIPS, tables.CLIPS)
+    clips, unlabelled = (tables.read(path, tables.CLIPS) for path in (paths.CLIPS, paths.UNLABELLED))
+    parts = {label: clips[clips.label == label] for label in p.classes}
+    parts |= {UNLABELLED: unlabelled} if len(unlabelled) else {}
     report = {}
     with working(paths.LATENTS) as folder:
-        for label in p.classes:
-            rows, encoded = clips[clips.label == label], folder / f"{label}.safetensors"
+        for label, rows in parts.items():
+            encoded = folder / f"{label}.safetensors"
             if not encoded.exists():
                 encode(codec, rows, encoded, p.codec.batch_size)
-            report[label] = round_trip(codec, rows.head(p.codec.check_clips))
+            if label != UNLABELLED:
+                report[label] = round_trip(codec, rows.head(p.codec.check_clips))
         paths.LATENTS.mkdir(parents=True, exist_ok=True)
-        for label in p.classes:
+        for label in parts:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
     paths.METRICS.mkdir(exist_ok=True)
     (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")

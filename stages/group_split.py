@@ -31,11 +31,13 @@ def main() -> None:
     clips = tables.read(paths.ALL, tables.SPLIT)
     made = [lineage_of(folder) for folder in (*(paths.SYNTHETIC / label for label in p.classes), paths.AUGMENTED)]
     lineage = pd.concat(made, ignore_index=True)
+    unlabelled = tables.read(paths.UNLABELLED_SPLIT, tables.SPLIT)
+    found = duplicates.Duplicates(tables.read(paths.DUPLICATES, tables.DUPLICATES))
     learned = {label: seen.read(paths.DIFFUSION / label)["clip_ids"] for label in p.classes}
     filtered = [] if is_empty(paths.CLASS_FILTER) else seen.read(paths.CLASS_FILTER)["clip_ids"]
 
     # Tables
-    hashes: dict[str, str] = {path: tables.sha256(path) for path in [*clips.path, *lineage.path]}
+    hashes: dict[str, str] = {path: tables.sha256(path) for path in [*clips.path, *lineage.path, *unlabelled.path]}
     part = {name: clips[clips.partition == name] for name in ("train", "val", "test")}
     held_out = {name: split.examples(part[name], None, hashes.__getitem__) for name in ("val", "test")}
     plan = tables.read(paths.PLAN, tables.BALANCE)
@@ -43,7 +45,9 @@ def main() -> None:
     train = {name: material.table(arm.load(name), lineage, hashes.__getitem__) for name in p.arms}
 
     # Proof
-    proof = audit.audit(clips.assign(sha256=clips.path.map(hashes)), lineage, learned, filtered)
+    clips, unlabelled = (table.assign(sha256=table.path.map(hashes)) for table in (clips, unlabelled))
+    apart = audit.Unlabelled(unlabelled, tables.read(paths.RELATED, tables.RELATED), found.pairs)
+    proof = audit.audit(clips, lineage, learned, filtered, apart)
     audit.audit_tables(train, **held_out)
 
     # Outputs
@@ -56,7 +60,8 @@ def main() -> None:
         clips.partition,
         tables.read(paths.REJECTED, tables.REJECTED),
         tables.read(paths.MENDED, tables.MENDED),
-        duplicates.Duplicates(tables.read(paths.DUPLICATES, tables.DUPLICATES)),
+        found,
+        unlabelled,
     )
     adding = any(arm.load(name).fills for name in p.arms)
     described["warnings"] += balance.warnings(plan, p.aug.warn_above) if adding else []

@@ -1,4 +1,4 @@
-"""split: who trains and who is held out, one table for all and one a class."""
+"""split: who trains and who is held out, one table for all, one a class and one of unlabelled clips."""
 
 from counterpoise.core import tables
 from counterpoise.core.settings import Classes, File
@@ -28,6 +28,14 @@ def main() -> None:
         tables.write(clips[clips.label == label], paths.SPLIT / f"{label}.csv")
     for name, own in clips.groupby("partition"):
         print(f"{name}: {len(own)} clips of {own.source_id.nunique()} recordings")
+
+    # What the shared base may learn beside them
+    unlabelled, related = tables.read(paths.UNLABELLED, tables.CLIPS), tables.read(paths.RELATED, tables.RELATED)
+    unlabelled["partition"] = split.partition_unlabelled(unlabelled, related, clips)
+    tables.write(unlabelled, paths.UNLABELLED_SPLIT)
+    for name, own in unlabelled.groupby("partition"):
+        why = {"train": "the shared base may learn them", "unused": "they share sound with recordings of val or test"}
+        print(f"unlabelled, {name}: {len(own)} clips of {own.source_id.nunique()} recordings; {why[name]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""train_base: one class-conditioned denoiser of all training clips, where classes start from it or share it."""
+"""train_base: one class-conditioned denoiser of all training clips, where classes start from it or share it.
+
+It alone learns unlabelled clips, too, as if they were one more class.
+"""
 
 from counterpoise import codecs
 from counterpoise.augment import latents
@@ -6,6 +9,7 @@ from counterpoise.codecs.latents import Normaliser, Packed
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.naming import UNLABELLED
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import model, networks, training
@@ -24,8 +28,10 @@ class Params(File):
 def main() -> None:
     p = Params.read()
     d = p.diffusion
+    unlabelled = tables.read(paths.UNLABELLED_SPLIT, tables.SPLIT)
     if d.mode == "per_class" and d.init == "scratch":
-        return nothing(paths.BASE, "every class learns from scratch: no base is needed")
+        unused = ", and none learns the sounds of data.unlabelled" if len(unlabelled) else ""
+        return nothing(paths.BASE, f"every class learns from scratch: no base is needed{unused}")
     prune(paths.BASE, keep=[])
     device = runtime.setup(p.runtime)
 
@@ -35,11 +41,18 @@ def main() -> None:
     packed = [Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes]
     parts = [(one, one.rows(training_ids)) for one in packed]
 
+    # Unlabelled clips
+    apart, labels = [], list(p.classes)
+    unlabelled_ids = set(unlabelled.clip_id[unlabelled.partition == "train"])
+    if unlabelled_ids and d.unlabelled_share:
+        of_unlabelled = Packed(paths.UNLABELLED_LATENTS)
+        apart, labels = [(of_unlabelled, of_unlabelled.rows(unlabelled_ids))], [*labels, UNLABELLED]
+
     # Train
     with working(paths.BASE) as folder, curves(paths.BASE / "curve") as report:
-        pool = latents.pool(parts, d.augmented, d.seed, p.codec, device, folder)
+        pool = latents.pool(parts, d.augmented, d.seed, p.codec, device, folder, apart)
         normaliser = Normaliser.fit(pool)
-        network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(p.classes))
+        network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(labels))
         state = Checkpoint(folder / "state.pt")
         trained = training.train(
             network,
@@ -53,7 +66,7 @@ def main() -> None:
             lambda step, loss: report(step, loss=loss),
             "base",
         )
-        model.save_base(paths.BASE, network, trained.early, normaliser, list(p.classes), pool.clip_ids)
+        model.save_base(paths.BASE, network, trained.early, normaliser, labels, pool.clip_ids)
 
 
 if __name__ == "__main__":

@@ -90,3 +90,15 @@ def test_a_class_without_clips_stays_empty(parts, tmp_path, folding):
         [parts[0], (parts[1][0], [])], 1, 0, settings_of(CodecSettings, name="mel"), CPU, tmp_path / "work"
     )
     assert set(pool.labels) == {0}
+
+
+def test_unlabelled_clips_stand_behind_the_classes_and_are_not_varied(parts, tmp_path, folding):
+    codec, apart = (
+        settings_of(CodecSettings, name="mel"),
+        [(pack(tmp_path / "u.safetensors", "unlabelled"), rows) for rows in ([0], [2])],
+    )
+    for copies, labels in ((0, [0, 0, 1, 2, 2]), (1, [0, 0, 1, 0, 0, 1, 2, 2])):
+        pool = latents.pool(parts, copies, 0, codec, CPU, tmp_path / f"work{copies}", apart)
+        assert pool.labels == labels and pool.unlabelled == 2
+        assert pool.clip_ids[-2:] == ["unlabelled0", "unlabelled2"] and len(pool) == len(labels)
+    assert latents.pool(parts, 0, 0, codec, CPU, tmp_path / "work").unlabelled is None

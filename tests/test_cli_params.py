@@ -172,3 +172,8 @@ def test_params_yaml_is_the_only_place_of_a_default():
 )
 def test_an_old_key_names_the_new_one(edited, change, told):
     assert told in message(edited(change))
+
+
+def test_a_class_may_not_be_called_as_sounds_without_a_label_are(edited):
+    text = message(edited({"classes": {"bark": {"name": "Bark"}, "unlabelled": {"name": "Unlabelled"}}}))
+    assert "classes: 'unlabelled' is what sounds without a label are called" in text and "data.unlabelled" in text

@@ -98,13 +98,14 @@ def test_an_ignore_file_among_the_sounds_is_named(own):
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    """Runs the check with data.path set to a value, in a folder of its own; its message, or "" if nothing is wrong."""
+    """Runs the check with data.path and data.unlabelled as told; its message, or "" if nothing is wrong."""
     yaml = YAML()
     whole = yaml.load(Path(__file__).parents[1] / "params.yaml")
     monkeypatch.chdir(tmp_path)
+    Path("unlabelled").mkdir()
 
-    def run(path):
-        whole["data"]["path"] = path
+    def run(path, unlabelled="unlabelled"):
+        whole["data"] |= {"path": path, "unlabelled": unlabelled}
         yaml.dump(whole, Path("params.yaml"))
         try:
             return preflight.check(Path("params.yaml")) or ""
@@ -135,3 +136,23 @@ def test_a_missing_collection_is_named(start):
 def test_a_mistake_in_params_is_told(start):
     message = start("")
     assert "data.path" in message and "at least 1 character" in message
+
+
+def test_a_missing_folder_of_unlabelled_sounds_is_named(own, start):
+    message = start("own", unlabelled="nowhere/unlabelled")
+    assert (
+        "data.unlabelled is nowhere/unlabelled, which does not exist" in message and "Set it to the folder" in message
+    )
+
+
+def test_what_dvc_cannot_read_of_unlabelled_sounds_is_named(own, start):
+    Path("unlabelled/gone.wav").symlink_to("nowhere.wav")
+    lines = start("own").splitlines()
+    assert lines[:2] == ["DVC cannot read all of data.unlabelled unlabelled:", f"  unlabelled/gone.wav: {GONE}"]
+
+
+@pytest.mark.parametrize("unlabelled", ["own/bark", ".", "own", "link"])
+def test_folders_of_which_one_lies_in_the_other_are_named(own, start, unlabelled):
+    Path("link").symlink_to("own/bark")
+    message = start("own", unlabelled)
+    assert f"data.path is own, and data.unlabelled {unlabelled}: one lies in the other" in message

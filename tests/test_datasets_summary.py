@@ -23,13 +23,14 @@ def catalogue(recordings: dict[str, int], clips_each: int = 2, fold: int = 0) ->
     return tables.table(rows, tables.CLIPS)
 
 
-def described(clips: pd.DataFrame, partition: list[str], rejected=(), mended=(), pairs=()) -> dict:
+def described(clips: pd.DataFrame, partition: list[str], rejected=(), mended=(), pairs=(), unlabelled=()) -> dict:
     return summary.describe(
         clips,
         pd.Series(partition, index=clips.index),
         tables.table(list(rejected), tables.REJECTED),
         tables.table(list(mended), tables.MENDED),
         Duplicates(tables.table(list(pairs), tables.DUPLICATES)),
+        tables.table(list(unlabelled), tables.SPLIT),
     )
 
 
@@ -95,6 +96,32 @@ def test_rejections_and_mendings_are_counted_by_kind():
     assert data["rejected"] == {"too short": 2, "two labels": 1}
     assert data["mended"] == {"clips left out": 1, "cut into clips": 2}
     assert data["duplicates"] == {"exact": 2, "near": 0, "left_out": 1}
+
+
+def test_unlabelled_clips_are_counted_apart():
+    form = {"path": "u.wav", "label": "unlabelled", "fold": 0, "seconds": 4.0, "sample_rate": 16000, "channels": 1}
+    unlabelled = [
+        form | {"clip_id": f"u{i}", "source_id": f"unlabelled/{i // 2}", "partition": "unused" if i == 4 else "train"}
+        for i in range(5)
+    ]
+    rejected = [
+        {"path": "a", "label": "bark", "kind": "silent", "reason": "silent"},
+        {"path": "b", "label": "unlabelled", "kind": "too short", "reason": "too short: 0.01 s"},
+    ]
+    pairs = [
+        {"clip_id": "bark_0_0", "twin": twin, "kind": kind, "similarity": 1, "seconds": 1}
+        for twin, kind in (("bark_1_0", "near"), ("u4", "exact"))
+    ]
+    clips, partition = catalogue({"bark": 2}), ["train", "train", "test", "test"]
+    data = described(clips, partition, rejected, (), pairs, unlabelled)
+    assert data["unlabelled"] == {
+        "train": {"clips": 4, "recordings": 2, "seconds": 16.0},
+        "left_out": {"clips": 1, "recordings": 1, "seconds": 4.0},
+        "rejected": {"too short": 1},
+    }
+    assert data["rejected"] == {"silent": 1}
+    without = described(clips, partition, rejected[:1], (), pairs[:1])
+    assert data | {"unlabelled": None} == without | {"unlabelled": None}
 
 
 def test_a_sound_collection_has_no_warnings():

@@ -10,7 +10,7 @@ from settings import settings_of
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Writer
 from counterpoise.core import seen
 from counterpoise.diffusion import networks
-from counterpoise.diffusion.model import Model, save_base
+from counterpoise.diffusion.model import Model, of_no_class, save_base
 from counterpoise.diffusion.settings import Diffusion
 
 SETTINGS = settings_of(Diffusion, steps=1, batch_size=1, crop_frames=8, widths=[8, 16], seed=3)
@@ -88,3 +88,11 @@ def test_both_networks_move_to_a_device(pool):
     both = begun.with_weak(begun.network.state_dict()).to(torch.device("meta"))
     for network in (both.network, both.weak):
         assert {weight.device.type for weight in network.parameters()} == {"meta"}
+
+
+def test_without_a_label_a_base_takes_a_sound_for_an_unlabelled_one_or_for_the_mean_of_all_classes(base, tmp_path):
+    assert same(of_no_class(base["unet"], ["bark", "howl", "pant"]), networks.generalise(base["unet"]))
+    labels, early = ["bark", "howl", "unlabelled"], base["early"].state_dict()
+    save_base(tmp_path / "u", copy.deepcopy(base["unet"]), early, NORMALISER, labels, ["a"])
+    assert same(of_no_class(base["unet"], labels), networks.specialise(base["unet"], 2))
+    assert same(Model.of_base(tmp_path / "u", "howl", True).network, networks.specialise(base["unet"], 1))

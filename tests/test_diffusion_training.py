@@ -320,13 +320,56 @@ def test_a_base_that_is_tuned_learns_faster_than_a_fresh_network(packed, tmp_pat
 def test_classes_are_drawn_equally_often_however_many_clips_they_have(tmp_path, packed):
     single = pack(tmp_path / "one.safetensors", [ridge(9, 16, 40)])
     pool = Pool([(packed, range(4)), (single, [0])])
-    _, labels = training.crops(pool, 400, 16, torch.Generator().manual_seed(0))
+    _, labels = training.crops(pool, 400, 16, 0.5, torch.Generator().manual_seed(0))
     assert 160 < int(labels.sum()) < 240
+
+
+def numbered(path, first, frames):
+    """Clips whose frames all have other values, 64 apart from clip to clip."""
+    return pack(path, [(torch.arange(n) + 64 * (first + i))[None].float().expand(4, -1) for i, n in enumerate(frames)])
+
+
+# Of the release before there were unlabelled clips
+LABELS = [1, 0, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1]
+STARTS = [287, 133, 326, 328, 323, 150, 5, 323, 130, 272, 281, 329]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_without_unlabelled_clips_crops_are_those_that_they_ever_were(tmp_path, share):
+    parts = [(numbered(tmp_path / "a", 0, [40, 12, 64, 48]), range(4)), (numbered(tmp_path / "b", 4, [40, 20]), [0, 1])]
+    generator, other = (torch.Generator().manual_seed(5) for _ in range(2))
+    for pool in (Pool(parts), Pool([*parts, (parts[0][0], [])], unlabelled=2)):  # also where none may be learned
+        crops, labels = training.crops(pool, 12, 8, share, generator.set_state(other.get_state()))
+        assert (labels.tolist(), crops[:, 0, 0].tolist()) == (LABELS, STARTS)
+    torch.rand(3, 12, generator=other)
+    assert torch.equal(generator.get_state(), other.get_state())
+
+
+def test_unlabelled_clips_have_their_share_and_classes_the_rest_in_equal_parts(tmp_path, packed):
+    single = pack(tmp_path / "one.safetensors", [ridge(9, 16, 40)])
+    pool = Pool([(packed, range(3)), (single, [0]), (packed, [3])], unlabelled=2)
+    for share in (0.0, 0.25, 0.8):
+        _, labels = training.crops(pool, 4000, 16, share, torch.Generator().manual_seed(0))
+        shares = torch.bincount(labels, minlength=3) / 4000
+        assert shares.tolist() == pytest.approx([(1 - share) / 2, (1 - share) / 2, share], abs=0.03)
+
+
+def test_a_base_learns_unlabelled_clips_and_the_share_counts(packed, tmp_path):
+    pool = Pool([(packed, [0]), (packed, [1]), (packed, [2, 3])], unlabelled=2)
+    found = []
+    for share in (0.0, 0.5):
+        params, state = settings(steps=4, unlabelled_share=share), Checkpoint(tmp_path / str(share))
+        network = networks.build(params, 16, True, 0, classes=3)
+        before = network.unet.class_embedding.weight[2].clone()
+        report = lambda step, loss: None  # noqa: E731
+        training.train(network, pool, Normaliser.fit(pool), 4, params, RUNTIME, CPU, state, report, "base")
+        found.append(network.unet.class_embedding.weight[2].detach() - before.detach())
+    assert found[0].abs().max() < 0.1 * found[1].abs().max()
 
 
 def test_crops_are_pieces_of_the_given_clips(packed):
     generator = torch.Generator().manual_seed(0)
-    crops, labels = training.crops(Pool([(packed, [0, 3])]), 60, 16, generator)
+    crops, labels = training.crops(Pool([(packed, [0, 3])]), 60, 16, 0.5, generator)
     assert labels.tolist() == [0] * 60
     starts = set()
     for crop in crops:
@@ -342,6 +385,6 @@ def test_crops_are_pieces_of_the_given_clips(packed):
 
 
 def test_a_clip_shorter_than_a_crop_is_reflected(packed):
-    crops, _ = training.crops(Pool([(packed, [1])]), 3, 16, torch.Generator().manual_seed(0))
+    crops, _ = training.crops(Pool([(packed, [1])]), 3, 16, 0.5, torch.Generator().manual_seed(0))
     assert torch.equal(crops[:, :, :12], packed[1].expand(3, -1, -1))
     assert torch.equal(crops[0, :, 12:], packed[1][:, [10, 9, 8, 7]])

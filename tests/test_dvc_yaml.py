@@ -142,6 +142,7 @@ def record(first, contrast, tmp_path_factory) -> Record:
         path = repo / "data/own" / pipeline.CLASSES[number % 3] / f"{number}.wav"
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, 0.1 * rng.standard_normal(8000), 8000)
+    soundfile.write(repo / "data/unlabelled/0.wav", 0.1 * rng.standard_normal(8000), 8000)
     run("download", data={"dataset": "own", "path": "data/own", "max_seconds": 0.5, "clip_seconds": 0.5})
     run("download", fails=True, data={"labels": "pattern"})
     run("download", fails=True, data={"labels": "table", "table": "nowhere.csv"})

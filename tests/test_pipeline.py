@@ -255,6 +255,56 @@ def test_classes_start_from_a_shared_base_and_variations_from_other_classes(repo
     assert pd.read_csv(repo / "data/splits/train_classic.csv").synthetic.any()
 
 
+def test_the_base_learns_sounds_without_labels_but_none_of_a_held_out_recording(repo):
+    before = pd.read_csv(repo / "data/split/all.csv")
+    twins = {part: before[before.partition == part].iloc[0] for part in ("test", "train")}
+    for part, twin in twins.items():
+        shutil.copy(repo / twin.path, repo / "data/unlabelled" / f"{part}.flac")
+    rng, named = np.random.default_rng(0), repo / "data/unlabelled/one day"
+    named.mkdir()
+    for number in range(3):
+        soundfile.write(named / f"{number}.wav", 0.1 * rng.standard_normal(12000), 16000)
+    soundfile.write(named / "silent.wav", np.zeros(12000), 16000)
+    change(repo, {"diffusion": {"init": "shared", "base_steps": 3}})
+    output = sh("dvc", "repro", "group_split", "denoiser_features", "denoiser_losses", at=repo)
+    assert "unlabelled, unused: 1 clips of 1 recordings; they share sound with recordings of val or test" in output
+    pd.testing.assert_frame_equal(pd.read_csv(repo / "data/split/all.csv"), before)
+
+    # What may be learned
+    clips = pd.read_csv(repo / "data/split/unlabelled.csv").set_index("source_id")
+    assert clips.partition.to_dict() == {"unlabelled/test.flac": "unused"} | {
+        f"unlabelled/{name}": "train" for name in ("train.flac", "one day/0.wav", "one day/1.wav", "one day/2.wav")
+    }
+    related = pd.read_csv(repo / "data/related.csv").to_numpy().tolist()
+    assert related == [[f"unlabelled/{part}.flac", twins[part].source_id] for part in ("test", "train")]
+    assert "silent.wav,unlabelled,silent" in (repo / "data/rejected.csv").read_text()
+
+    # What was learned, and the proof of it
+    base = json.loads((repo / "models/base/seen.json").read_text())
+    learned = set(clips.clip_id[clips.partition == "train"])
+    assert base["labels"] == [*CLASSES, "unlabelled"]
+    assert set(base["clip_ids"]) == set(before.clip_id[before.partition == "train"]) | learned
+    assert json.loads((repo / "models/base/unet/config.json").read_text())["num_class_embeds"] == 4
+    assert learned < set(json.loads((repo / "models/diffusion/pant/seen.json").read_text())["clip_ids"])
+    proof = json.loads((repo / "data/splits/audit.json").read_text())
+    assert proof["unlabelled"] == {"clips": 4, "recordings": 4}
+    counted = json.loads((repo / "metrics/data.json").read_text())["unlabelled"]
+    assert (counted["train"]["clips"], counted["left_out"]["clips"], counted["rejected"]) == (4, 1, {"silent": 1})
+
+    # A leak
+    seen, left_out = repo / "models/diffusion/bark/seen.json", clips.clip_id["unlabelled/test.flac"]
+    record = json.loads(seen.read_text())
+    seen.unlink()
+    seen.write_text(json.dumps({**record, "clip_ids": [*record["clip_ids"], left_out]}))
+    output = sh(sys.executable, "-m", "stages.group_split", at=repo, fails=True)
+    assert f"the diffusion model of bark saw: {left_out} (unused)" in output and "Traceback" not in output
+    assert f"duplicates of held-out clips: {left_out} (like {twins['test'].clip_id})" in output
+
+    # Classes that learn from scratch do not use them
+    change(repo, {"diffusion": {"init": "scratch"}})
+    assert "none learns the sounds of data.unlabelled" in sh(sys.executable, "-m", "stages.train_base", at=repo)
+
+
 def test_a_pretrained_yamnet_is_converted_once_and_its_embeddings_are_shared(repo, tmp_path):
     source = random_yamnet.write(tmp_path / "yamnet.safetensors")
     change(repo, {"models": ["yamnet"], "yamnet": {"source": str(source)}, "generate": {"keep": "best"}})

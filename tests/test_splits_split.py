@@ -445,3 +445,139 @@ def test_a_variation_without_its_root_in_the_table_is_a_leak():
     train["diffusion"] = table[table.clip_id != root]
     message = table_leak(train, val, test)
     assert all(clip_id in message for clip_id in table.clip_id[table.synthetic & (table.root_clip_id == root)])
+
+
+# Unlabelled clips
+
+
+def unlabelled_clips(n=6):
+    """Two clips of each of n / 2 recordings."""
+    rows = [
+        (f"u{i}", f"/u{i}.wav", "unlabelled", f"unlabelled/{i // 2}", 0, 4.0, 16000, 1, f"hash of u{i}")
+        for i in range(n)
+    ]
+    return pd.DataFrame(rows, columns=[*tables.CLIPS, "sha256"])
+
+
+def related_to(*pairs):
+    return pd.DataFrame(pairs, columns=list(tables.RELATED)).astype(tables.RELATED)
+
+
+def twins(*pairs):
+    columns = tables.DUPLICATES
+    return pd.DataFrame([(*pair, "near", 0.9, 3.0) for pair in pairs], columns=list(columns)).astype(columns)
+
+
+def beside(unlabelled, related=(), pairs=()):
+    return audit.Unlabelled(unlabelled, related_to(*related), twins(*pairs))
+
+
+def honest(real, related=()):
+    """Unlabelled clips with the partition that they get, and what models saw that learned all that they may."""
+    clips = unlabelled_clips()
+    clips["partition"] = split.partition_unlabelled(clips, related_to(*related), real)
+    learned = clips.clip_id[clips.partition == "train"]
+    return clips, {label: [*clip_ids, *learned] for label, clip_ids in seen_by_models(real).items()}
+
+
+@pytest.mark.parametrize(("partition", "expected"), [("train", 6), ("unused", 6), ("val", 4), ("test", 4)])
+def test_unlabelled_clips_of_recordings_that_share_sound_with_held_out_ones_are_left_out(partition, expected):
+    real = partitioned()
+    source_id = real.source_id[any_clip(real, partition, "bark")]
+    unlabelled = unlabelled_clips().sample(frac=1, random_state=0)
+    found = split.partition_unlabelled(unlabelled, related_to(("unlabelled/1", source_id)), real)
+    assert found.index.equals(unlabelled.index) and set(found) <= {"train", "unused"}
+    assert (found == "train").sum() == expected
+    assert set(unlabelled.source_id[found == "unused"]) == ({"unlabelled/1"} if expected == 4 else set())
+
+
+def test_one_held_out_relative_among_several_is_enough():
+    real = partitioned()
+    relatives = [("unlabelled/2", real.source_id[any_clip(real, partition)]) for partition in ("train", "test")]
+    found = split.partition_unlabelled(unlabelled_clips(), related_to(*relatives), real)
+    assert found.tolist() == ["train"] * 4 + ["unused"] * 2
+
+
+def test_an_unlabelled_recording_of_the_name_of_a_held_out_one_counts_as_that():
+    real, unlabelled = partitioned(), unlabelled_clips()
+    unlabelled["source_id"] = real.source_id[any_clip(real, "val")]
+    assert set(split.partition_unlabelled(unlabelled, related_to(), real)) == {"unused"}
+
+
+def test_honest_unlabelled_clips_pass_and_are_counted():
+    real = partitioned()
+    held_out, training = (real.loc[any_clip(real, partition)] for partition in ("test", "train"))
+    related = [("unlabelled/0", held_out.source_id), ("unlabelled/2", training.source_id)]
+    unlabelled, seen = honest(real, related)
+    pairs = [("u1", held_out.clip_id), (training.clip_id, "u4")]
+    report = audit.audit(real, variations(real), seen, (), beside(unlabelled, related, pairs))
+    assert report["unlabelled"] == {"clips": 4, "recordings": 2}
+    assert json.loads(json.dumps(report)) == report
+    none = audit.audit(real, variations(real), seen_by_models(real), (), beside(unlabelled.head(0)))
+    assert none == report | {"unlabelled": {"clips": 0, "recordings": 0}, "seen": none["seen"]}
+
+
+def leak_beside(real, seen, unlabelled, related=(), pairs=(), class_filter=()):
+    with pytest.raises(audit.LeakError) as caught:
+        audit.audit(real, variations(real), seen, class_filter, beside(unlabelled, related, pairs))
+    return str(caught.value)
+
+
+def test_an_unlabelled_clip_that_was_left_out_and_learned_is_a_leak():
+    real = partitioned()
+    related = [("unlabelled/0", real.source_id[any_clip(real, "test")])]
+    unlabelled, seen = honest(real, related)
+    seen["bark"].append("u1")
+    assert "the diffusion model of bark saw: u1 (unused)" in leak_beside(real, seen, unlabelled, related)
+
+
+@pytest.mark.parametrize("partition", ["val", "test"])
+def test_an_unlabelled_clip_that_shares_sound_with_a_held_out_recording_is_a_leak(partition):
+    real = partitioned()
+    unlabelled, seen = honest(real)
+    related = [("unlabelled/1", real.source_id[any_clip(real, partition)])]
+    message = leak_beside(real, seen, unlabelled, related)
+    assert "2 unlabelled clips that a diffusion model saw, of recordings that share sound" in message
+    assert "u2, u3" in message and "u1" not in message
+
+
+def test_an_unlabelled_clip_of_a_held_out_recording_is_a_leak():
+    real = partitioned()
+    unlabelled, seen = honest(real)
+    unlabelled.loc[4, "source_id"] = real.source_id[any_clip(real, "test")]
+    assert "held-out recordings that the diffusion model of siren saw: u4" in leak_beside(real, seen, unlabelled)
+
+
+def test_an_unlabelled_file_with_the_bytes_of_a_held_out_one_is_a_leak():
+    real = partitioned()
+    unlabelled, seen = honest(real)
+    unlabelled.loc[5, "sha256"] = real.sha256[any_clip(real, "test")]
+    assert "1 unlabelled clips that a diffusion model saw, with the same audio as held-out clips: u5" in leak_beside(
+        real, seen, unlabelled
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_unlabelled_near_duplicate_of_a_held_out_clip_is_a_leak_also_by_another_clip_of_its_recording(turned):
+    real = partitioned()
+    unlabelled, seen = honest(real)
+    twin, training = (real.clip_id[any_clip(real, partition)] for partition in ("val", "train"))
+    for label in seen:
+        seen[label].remove("u3")  # u2 of the same recording was learned
+    pairs = [tuple(reversed(pair)) if turned else pair for pair in (("u3", twin), ("u0", training))]
+    message = leak_beside(real, seen, unlabelled, (), pairs)
+    assert f"that are duplicates of held-out clips: u3 (like {twin})" in message and "u0" not in message
+
+
+def test_a_filter_that_learned_an_unlabelled_clip_is_a_leak():
+    real = partitioned()
+    unlabelled, seen = honest(real)
+    assert "the class filter saw: u0 (unknown)" in leak_beside(real, seen, unlabelled, class_filter=["u0"])
+
+
+def test_an_unlabelled_clip_under_the_id_of_another_is_a_leak():
+    real = partitioned()
+    unlabelled, _ = honest(real)
+    unlabelled.loc[0, "clip_id"] = real.clip_id[0]
+    message = leak_beside(real, seen_by_models(real), unlabelled)
+    assert f"1 clip ids that unlabelled clips share with others: {real.clip_id[0]}" in message

@@ -41,8 +41,9 @@ def pool(
     codec: CodecSettings,
     device: torch.device,
     folder: Path,
+    unlabelled: Sequence[tuple[Packed, Sequence[int]]] = (),
 ) -> Pool:
-    """What a denoiser learns: its classes' training clips, and classical variations of each.
+    """What a denoiser learns: its classes' training clips, classical variations of each, and clips without labels.
 
     Args:
         parts: as of :class:`Pool`.
@@ -50,12 +51,17 @@ def pool(
         seed: `diffusion.seed`.
         codec: which one; it is built only where clips are augmented.
         folder: for the variations' latents; those of an interrupted run are used again.
+        unlabelled: packed files of clips without labels, and the rows of each that may be read. Such clips are many, so
+            none is varied.
 
     Returns:
-        A pool of the same classes in which each clip's id occurs `copies + 1` times.
+        A pool of the same classes in which each labelled clip's id occurs `copies + 1` times. Unlabelled clips have
+        the number after the last class's.
     """
+    classes, number = [*range(len(parts))], len(parts) if unlabelled else None
+    of_unlabelled = [len(parts)] * len(unlabelled)
     if not copies:
-        return Pool(parts)
+        return Pool([*parts, *unlabelled], classes + of_unlabelled, number)
     built = codecs.build(codec, device)
     added = [
         _copies(packed, rows, copies, seed, built, folder / f"augmented_{label}.safetensors")
@@ -63,7 +69,7 @@ def pool(
         else (packed, rows)
         for label, (packed, rows) in enumerate(parts)
     ]
-    return Pool([*parts, *added], [*range(len(parts))] * 2)
+    return Pool([*parts, *added, *unlabelled], classes * 2 + of_unlabelled, number)
 
 
 def _copies(

@@ -1,8 +1,9 @@
 """What would stop DVC before the pipeline can speak: `counterpoise check` names it, with what to do.
 
-DVC reads all of data.path before the first stage runs. A mistake in params.yaml, a link that leads nowhere or a file
-that may not be read ends it with a bare system error, and a pipe or a device lets it wait for ever. What is named here
-was tried with DVC 3.67. Like DVC, the check follows links to files, but does not enter folders behind links.
+DVC reads all of data.path and data.unlabelled before the first stage runs. A mistake in params.yaml, a link that leads
+nowhere or a file that may not be read ends it with a bare system error, and a pipe or a device lets it wait for ever.
+What is named here was tried with DVC 3.67. Like DVC, the check follows links to files, but does not enter folders
+behind links.
 """
 
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from counterpoise.cli.params import Params
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.naming import printable
+from counterpoise.datasets import unlabelled
 
 SHOWN = 10  # obstacles that a message names
 SKIPPED = {".git", ".hg", ".dvc"}  # DVC passes these over
@@ -76,20 +78,29 @@ def _is_utf8(name: str) -> bool:
 
 
 def check(file: Path) -> None:
-    """Stop where `dvc repro` would fail on params.yaml or on data.path.
+    """Stop where `dvc repro` would fail on params.yaml or on the folders of sounds.
 
     Raises:
         SettingsError: params.yaml holds a value that cannot be used.
-        PreflightError: data.path is missing, or DVC cannot read all of it.
+        PreflightError: data.path or data.unlabelled is missing, or DVC cannot read all of it.
+        unlabelled.UnlabelledError: one of the two lies in the other.
     """
-    path = Params.read(file).data.path
+    data = Params.read(file).data
+    sounds = "your sounds (for urbansound8k the one with audio/ and metadata/)"
+    without = "your sounds without labels (data/unlabelled if there are none)"
+    for key, path, what in (("data.path", data.path, sounds), ("data.unlabelled", data.unlabelled, without)):
+        _check_folder(file, key, path, what)
+    unlabelled.check_apart(data)
+
+
+def _check_folder(file: Path, key: str, path: str, what: str) -> None:
     if not os.path.lexists(path):
         raise PreflightError(
-            f"{file}: data.path is {path}, which does not exist. Set it to the folder that holds your sounds "
-            f"(for urbansound8k the one with audio/ and metadata/), then run `make run` again."
+            f"{file}: {key} is {path}, which does not exist. Set it to the folder that holds {what}, then run "
+            "`make run` again."
         )
     if found := obstacles(path):
         lines = [f"  {printable(where)}: {problem}" for where, problem in found[:SHOWN]]
         more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-        first = f"DVC cannot read all of data.path {path}:"
+        first = f"DVC cannot read all of {key} {path}:"
         raise PreflightError("\n".join([first, *lines, *more, "Then run `make run` again."]))

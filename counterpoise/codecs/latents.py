@@ -121,9 +121,16 @@ class Pool:
     Args:
         parts: packed files, and the rows of each that may be read.
         classes: of each part; by default every part is a class of its own.
+        unlabelled: the number, among the classes, that stands for clips without a label; None: all have one.
     """
 
-    def __init__(self, parts: Sequence[tuple[Packed, Sequence[int]]], classes: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[tuple[Packed, Sequence[int]]],
+        classes: Sequence[int] | None = None,
+        unlabelled: int | None = None,
+    ) -> None:
+        self.unlabelled = unlabelled
         self.channels = parts[0][0].channels
         self._clips = [(packed, row) for packed, rows in parts for row in rows]
         classes = range(len(parts)) if classes is None else classes

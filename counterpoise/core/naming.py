@@ -5,6 +5,8 @@ import re
 import unicodedata
 from pathlib import PurePath
 
+UNLABELLED = "unlabelled"  # what tables and files call sounds without a label; no class may have this slug
+
 
 def slug(text: str) -> str:
     """A name of the characters a-z, 0-9 and _, which is safe in file names, YAML, DVC and shells.

@@ -6,11 +6,12 @@ A section has no defaults in the code. A stage names the sections that it reads 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.naming import UNLABELLED
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -37,7 +38,16 @@ class ClassInfo(Section):
     name: str = Field(min_length=1)
 
 
-Classes = Annotated[dict[Slug, ClassInfo], Field(min_length=2)]
+def _of_labels(classes: dict[str, ClassInfo]) -> dict[str, ClassInfo]:
+    if UNLABELLED in classes:
+        raise ValueError(
+            f"{UNLABELLED!r} is what sounds without a label are called. Give the class another name, or move its "
+            "sounds to the folder data.unlabelled"
+        )
+    return classes
+
+
+Classes = Annotated[dict[Slug, ClassInfo], Field(min_length=2), AfterValidator(_of_labels)]
 
 
 class File(Section):

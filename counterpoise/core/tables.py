@@ -17,7 +17,7 @@ FILES = {  # what a source lists
 CLIPS = {
     "clip_id": "str",  # unique in the collection
     "path": "str",  # from the repository's root, or absolute
-    "label": "str",  # the class's slug
+    "label": "str",  # the class's slug, or naming.UNLABELLED
     "source_id": "str",  # the recording that the clip was cut from
     "fold": "int64",
     "seconds": "float64",
@@ -33,6 +33,10 @@ DUPLICATES = {
     "kind": "str",  # exact | near
     "similarity": "float64",  # agreement of their fingerprints beyond chance, 1 for exact duplicates
     "seconds": "float64",  # how much sound they share
+}
+RELATED = {
+    "source_id": "str",  # a recording of unlabelled clips
+    "labelled": "str",  # a recording of labelled clips with which it shares sound, be it through others
 }
 LINEAGE = {
     "clip_id": "str",

@@ -1,13 +1,15 @@
 """Sources of sounds: each module lists the files of one; here they become a catalogue of usable clips."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
 from counterpoise.core import tables
-from counterpoise.datasets import dogs, duplicates, esc50, folds, intake, own, urbansound8k
+from counterpoise.datasets import dogs, duplicates, esc50, folds, intake, own, unlabelled, urbansound8k
+from counterpoise.datasets.duplicates import Duplicates
+from counterpoise.datasets.intake import Admission
 from counterpoise.datasets.settings import Data
 
 LISTINGS = {"urbansound8k": urbansound8k.listing, "esc50": esc50.listing, "own": own.listing}
@@ -21,27 +23,68 @@ class Collected:
     rejected: pd.DataFrame  # columns tables.REJECTED
     mended: pd.DataFrame  # columns tables.MENDED
     duplicates: pd.DataFrame  # columns tables.DUPLICATES
+    unlabelled: pd.DataFrame  # columns tables.CLIPS; of fold 0
+    related: pd.DataFrame  # columns tables.RELATED
 
 
 def collect(data: Data, classes: Mapping[str, str], raw: Path) -> Collected:
-    """Read or make the clips of the chosen source.
+    """Read or make the clips of the chosen source, and read those without labels.
 
     Every file is decoded once: what cannot be used is rejected, what can be mended is mended, what is long is cut.
-    Equal and nearly equal sounds become one recording, so that no split separates them.
+    Equal and nearly equal sounds become one recording, so that no split separates them. Unlabelled clips change
+    nothing of the labelled ones, neither recordings nor folds: their own recordings are only related to labelled ones.
 
     Args:
-        data: which source, and where it lies.
+        data: which source, and where it lies; where sounds without labels lie.
         classes: display name by slug; other classes of the source are left out.
         raw: folder for audio that is made, fetched, mended or cut.
     """
+    added = unlabelled.listing(data)
+    found = Duplicates(tables.table([], tables.DUPLICATES))
     if data.dataset == "dogs":
         clips, rejected = dogs.collect(data, classes, raw)
-        return Collected(clips, rejected, tables.table([], tables.MENDED), tables.table([], tables.DUPLICATES))
-    files = LISTINGS[data.dataset](data, classes, raw)
-    admitted = intake.admit(files, raw, data, duplicates.fingerprint if data.duplicates else None)
-    found = duplicates.Duplicates(tables.table([], tables.DUPLICATES))
+        admitted = Admission(clips, rejected, tables.table([], tables.MENDED), {}, {})
+    else:
+        files = LISTINGS[data.dataset](data, classes, raw)
+        admitted = intake.admit(files, raw, data, duplicates.fingerprint if data.duplicates else None)
+        if data.duplicates:
+            found = duplicates.find(admitted.clips, admitted.content, admitted.fingerprints)
+        clips, conflicts = duplicates.merge(admitted.clips, found)
+        clips = folds.assign_folds(clips, data.folds, data.seed)
+        rejected = pd.concat([admitted.rejected, conflicts])
+    none = (tables.table([], columns) for columns in (tables.CLIPS, tables.RELATED))
+    labelled = Collected(clips, rejected, admitted.mended, found.pairs, *none)
+    return labelled if added.empty else _joined(labelled, admitted, added, data, raw)
+
+
+def _joined(labelled: Collected, admitted: Admission, files: pd.DataFrame, data: Data, raw: Path) -> Collected:
+    """The collection with unlabelled clips.
+
+    Args:
+        labelled: what is known of the labelled clips.
+        admitted: the same, before duplicates were merged; of dogs without content and fingerprints.
+        files: without labels.
+    """
+    added = intake.admit(files, raw, data, duplicates.fingerprint if data.duplicates else None, "unlabelled")
+    pairs = labelled.duplicates
     if data.duplicates:
-        found = duplicates.find(admitted.clips, admitted.content, admitted.fingerprints)
-    clips, conflicts = duplicates.merge(admitted.clips, found)
-    clips = folds.assign_folds(clips, data.folds, data.seed)
-    return Collected(clips, pd.concat([admitted.rejected, conflicts]), admitted.mended, found.pairs)
+        if data.dataset == "dogs":
+            content, fingerprints = intake.identify(admitted.clips, duplicates.fingerprint)
+            admitted = replace(admitted, content=content, fingerprints=fingerprints)
+        # Searched once more, so that of equal clips an unlabelled one may stand for a labelled one
+        found = duplicates.find(
+            pd.concat([admitted.clips, added.clips]),
+            admitted.content | added.content,
+            admitted.fingerprints | added.fingerprints,
+        )
+        of_added = found.pairs[["clip_id", "twin"]].isin(set(added.clips.clip_id)).any(axis=1)
+        pairs = pd.concat([pairs, found.pairs[of_added]], ignore_index=True)
+    related = duplicates.related(pd.concat([admitted.clips, added.clips]), pairs)
+    return Collected(
+        labelled.clips,
+        pd.concat([labelled.rejected, added.rejected]),
+        pd.concat([labelled.mended, added.mended]),
+        pairs,
+        added.clips,
+        related[related.labelled.isin(set(labelled.clips.source_id))],
+    )

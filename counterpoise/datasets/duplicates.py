@@ -25,6 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from counterpoise.core import audio, tables
+from counterpoise.core.naming import UNLABELLED
 
 # The fingerprint
 RATE = 16000  # Hz
@@ -295,6 +296,27 @@ def merge(clips: pd.DataFrame, found: Duplicates) -> tuple[pd.DataFrame, pd.Data
     rejected = clips.loc[reasons.index].assign(kind=kinds, reason=reasons).sort_index()
     clips = clips.drop(index=reasons.index).reset_index(drop=True)
     return clips, rejected[list(tables.REJECTED)].astype(tables.REJECTED).reset_index(drop=True)
+
+
+def related(clips: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Which recordings of unlabelled clips share sound with which of labelled clips, be it through other recordings.
+
+    Args:
+        clips: labelled and unlabelled ones, columns `tables.CLIPS`.
+        pairs: the duplicates among them, columns `tables.DUPLICATES`.
+
+    Returns:
+        Columns `tables.RELATED`, sorted. A recording of both kinds of clips is related to itself.
+    """
+    source, names = pd.factorize(clips.source_id, sort=True)
+    a, b = (pd.Index(clips.clip_id).get_indexer(pairs[column]) for column in ("clip_id", "twin"))
+    united = _components(source[a], source[b], len(names))
+    recordings = pd.DataFrame({"source_id": clips.source_id.to_numpy(), "united": united[source]})
+    unlabelled = (clips.label == UNLABELLED).to_numpy()
+    own, labelled = recordings[unlabelled].drop_duplicates(), recordings[~unlabelled].drop_duplicates()
+    both = own.merge(labelled.rename(columns={"source_id": "labelled"}), on="united")
+    both = both.sort_values(["source_id", "labelled"], ignore_index=True)
+    return both[list(tables.RELATED)].astype(tables.RELATED)
 
 
 def _of_two_labels(clips: pd.DataFrame, sound: np.ndarray) -> pd.Series:

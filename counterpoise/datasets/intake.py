@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ import soundfile
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, audio, tables
-from counterpoise.core.naming import clip_id, printable
+from counterpoise.core.naming import UNLABELLED, clip_id, printable
 from counterpoise.datasets.settings import Data
 
 SAMPLE_RATES = (8000, 192000)  # Hz
@@ -71,7 +71,13 @@ class Admission:
     fingerprints: dict[str, np.ndarray]  # by clip_id; empty where none was asked for
 
 
-def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint | None = None) -> Admission:
+def admit(
+    files: pd.DataFrame,
+    raw: Path,
+    data: Data,
+    fingerprint: Fingerprint | None = None,
+    where: Literal["path", "unlabelled"] = "path",
+) -> Admission:
     """Decode every file once and say which clips it gives, or why none.
 
     Args:
@@ -80,6 +86,7 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
         data: `max_seconds`, `clip_seconds`, `min_seconds`, `max_rejected`; `path` makes clip ids independent of
             where the collection lies.
         fingerprint: called once with each clip's samples, float32 `[channels, n]`, and their rate in Hz.
+        where: the key of `data` that names the files' folder. Clip ids of `unlabelled` are not those of `path`.
 
     Returns:
         The catalogue, what was left out, what was changed, and what identifies each clip's sound. The memory in use
@@ -90,9 +97,12 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
     """
     clips, rejected, mended, content, fingerprints = [], [], [], {}, {}
     taken: dict[str, str] = {}  # by clip_id: the file
+    root = data.unlabelled if where == UNLABELLED else data.path
     columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
     for path, label, source_id, fold in tqdm(zip(*columns), desc="read audio", total=len(files), unit="file"):
-        below = _below(path, raw, data.path)
+        below = _below(path, raw, root)
+        if where == UNLABELLED:
+            below = f"{UNLABELLED}/{below}"
         notes: list[Note] = []
         try:
             with _open(path) as sound:
@@ -109,7 +119,7 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
             rejected.append({"path": printable(path), "label": label, "kind": error.kind, "reason": str(error)})
         else:
             mended += [{"path": printable(path), "kind": note.kind, "note": note.text} for note in notes]
-    _check_share(rejected, len(files), data)
+    _check_share(rejected, len(files), data.max_rejected, where)
     return Admission(
         tables.table(clips, tables.CLIPS),
         tables.table(rejected, tables.REJECTED),
@@ -117,6 +127,16 @@ def admit(files: pd.DataFrame, raw: Path, data: Data, fingerprint: Fingerprint |
         content,
         fingerprints,
     )
+
+
+def identify(clips: pd.DataFrame, fingerprint: Fingerprint) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """What identifies the sound of clips that need no intake: `content` and `fingerprints` of an :class:`Admission`."""
+    content, fingerprints = {}, {}
+    for name, path in zip(clips.clip_id, clips.path):
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        wave = np.ascontiguousarray(samples.T)
+        content[name], fingerprints[name] = _digest(wave, rate), fingerprint(wave, rate)
+    return content, fingerprints
 
 
 def _below(path: str, *roots: str | Path) -> str:
@@ -285,14 +305,14 @@ def _digest(wave: np.ndarray, rate: int) -> str:
     return hashlib.sha256(form + wave.tobytes()).hexdigest()
 
 
-def _check_share(rejected: list[dict], total: int, data: Data) -> None:
-    if len(rejected) < total and len(rejected) <= data.max_rejected * total:
+def _check_share(rejected: list[dict], total: int, allowed: float, where: str) -> None:
+    if len(rejected) < total and len(rejected) <= allowed * total:
         return
     kinds = Counter(row["kind"] for row in rejected)
     counts = "".join(f"\n  {n} {kind}" for kind, n in kinds.most_common())
     first = "".join(f"\n  {row['path']}: {row['reason']}" for row in rejected[:5])
     raise IntakeError(
-        f"{len(rejected)} of {total} files cannot be used; data.max_rejected allows a share of {data.max_rejected:g}. "
+        f"{len(rejected)} of {total} files cannot be used; data.max_rejected allows a share of {allowed:g}. "
         f"Reasons:{counts}\nThe first:{first}\n"
-        "Mend or remove these files, correct data.path, or raise data.max_rejected; then run `dvc repro`."
+        f"Mend or remove these files, correct data.{where}, or raise data.max_rejected; then run `dvc repro`."
     )

@@ -19,6 +19,7 @@ class Data(Section):
 
     dataset: Literal["dogs", "urbansound8k", "esc50", "own"]
     path: str = Field(min_length=1)  # where an existing collection lies; read in place
+    unlabelled: str = Field(min_length=1)  # a folder of sounds without labels; read in place
     download: bool  # urbansound8k and esc50: fetch the collection instead of reading `path`
     labels: Literal["folder", "pattern", "table"]  # own only: where a clip's label comes from
     pattern: str | None  # own: regular expression with (?P<label>...) and perhaps (?P<source>...)

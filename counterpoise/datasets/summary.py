@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from counterpoise.core.naming import UNLABELLED
 from counterpoise.datasets.duplicates import TWO_FOLDS, TWO_LABELS, Duplicates
 
 PARTITIONS = ("train", "val", "test", "unused")
@@ -15,6 +16,7 @@ def describe(
     rejected: pd.DataFrame,
     mended: pd.DataFrame,
     found: Duplicates,
+    unlabelled: pd.DataFrame,
 ) -> dict:
     """Count what came in, what was left out and what the classes are made of.
 
@@ -24,13 +26,20 @@ def describe(
         rejected: everything that was left out (columns `tables.REJECTED`).
         mended: what was not taken as it is (columns `tables.MENDED`).
         found: the duplicates among all clips, those included that were left out because of them.
+        unlabelled: clips without labels (columns `tables.SPLIT`).
 
     Returns:
         Ready for JSON: clips, recordings and seconds in all, of each partition and of each class; clips by sample rate
         and by channels; what was rejected and mended by kind; the clips that have an exact or a near duplicate, and
         how many were left out for it; the imbalance ratio, the largest over the smallest class's training clips (null
-        where a class has none); warnings.
+        where a class has none); warnings. All of these are of labelled clips alone, but for what was mended.
+        `unlabelled` has the clips, recordings and seconds that may be learned and those that are left out because they
+        share sound with held-out recordings, and what was rejected by kind.
     """
+    apart = rejected.label == UNLABELLED
+    unlabelled_rejected, rejected = rejected[apart], rejected[~apart]
+    among_labelled = ~found.pairs[["clip_id", "twin"]].isin(set(unlabelled.clip_id)).any(axis=1)
+    found = Duplicates(found.pairs[among_labelled])
     clips = clips.assign(partition=partition)
     training = clips.label[clips.partition == "train"].value_counts().reindex(clips.label.unique(), fill_value=0)
     kinds = _counts(rejected.kind)
@@ -49,6 +58,11 @@ def describe(
             "exact": sum(map(len, found.groups("exact"))),
             "near": sum(map(len, found.groups("near"))),
             "left_out": sum(kinds.get(kind, 0) for kind in (TWO_LABELS, TWO_FOLDS)),
+        },
+        "unlabelled": {
+            "train": _amounts(unlabelled[unlabelled.partition == "train"]),
+            "left_out": _amounts(unlabelled[unlabelled.partition == "unused"]),
+            "rejected": _counts(unlabelled_rejected.kind),
         },
         "imbalance_ratio": round(float(training.max() / training.min()), 2) if training.min() > 0 else None,
         "warnings": _warnings(clips),

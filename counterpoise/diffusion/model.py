@@ -10,6 +10,7 @@ from torch import Tensor
 
 from counterpoise.codecs.latents import Normaliser, Pool
 from counterpoise.core import seen
+from counterpoise.core.naming import UNLABELLED
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.networks import Denoiser
 from counterpoise.diffusion.settings import Diffusion
@@ -106,6 +107,22 @@ class Model:
         ).to(device)
 
 
+def of_no_class(network: Denoiser, labels: list[str]) -> Denoiser:
+    """A base of all classes that gets no label.
+
+    Where it learned unlabelled clips it takes every sound for one of these. That is what it was trained to be told of a
+    sound whose class nobody knows, as a network that is trained for classifier-free guidance is (Ho & Salimans 2022).
+    Otherwise it gets the mean of all classes' embeddings: see :func:`networks.generalise`.
+
+    Args:
+        network: class-conditioned.
+        labels: as of :func:`save_base`.
+    """
+    if UNLABELLED in labels:
+        return networks.specialise(network, labels.index(UNLABELLED))
+    return networks.generalise(network)
+
+
 def save_base(
     folder: Path,
     network: Denoiser,
@@ -119,7 +136,7 @@ def save_base(
     Args:
         network: class-conditioned, trained.
         early: its weights early in the training.
-        labels: the classes, as the network counts them.
+        labels: the classes, as the network counts them; naming.UNLABELLED behind them if it learned such clips.
         clip_ids: the clips that it learned from.
     """
     networks.save(network, folder / "unet")

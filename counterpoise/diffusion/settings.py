@@ -26,6 +26,7 @@ class Diffusion(Section):
     validation_samples: Annotated[int, Field(ge=4)]  # variations that a validation samples
     patience: PositiveInt  # validations without a better one that end a class's training
     augmented: Annotated[int, Field(ge=0, le=16)]  # classical variations of each clip that are learned beside it
+    unlabelled_share: Annotated[float, Field(ge=0, lt=1)]  # of each base training batch, if there are such clips
     batch_size: PositiveInt
     crop_frames: PositiveInt  # latent frames in a training crop
     widths: Annotated[list[PositiveInt], Field(min_length=2, max_length=5)]  # channels at each resolution

@@ -62,7 +62,8 @@ def train(
 ) -> Trained:
     """Learn the distribution of a pool's latents, in place; the network ends in eval mode with its EMA weights.
 
-    Classes are drawn equally often, and a class's clips equally often.
+    Unlabelled clips, if the pool has any, are drawn with the probability `params.unlabelled_share`; otherwise classes
+    are drawn equally often, and a class's clips equally often.
 
     Args:
         network: fresh, or a base that is to be tuned.
@@ -120,7 +121,7 @@ def train(
     for step in range(len(losses) + 1, steps + 1):
         if best.over:
             break
-        y, label = crops(pool, params.batch_size, crop, generator)
+        y, label = crops(pool, params.batch_size, crop, params.unlabelled_share, generator)
         y, label = normaliser(y).to(device), label.to(device)
         sigma = edm.sample_sigma(len(y), params.noise_mean, params.noise_std, generator).to(device)
         x = y + sigma[:, None, None] * torch.randn(y.shape, generator=generator).to(device)
@@ -245,8 +246,10 @@ def advice(loss: float, label: str, params: Diffusion) -> str | None:
     )
 
 
-def crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw random crops: classes equally often, and the clips of a class equally often.
+def crops(
+    pool: Pool, count: int, frames: int, unlabelled_share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw random crops: of unlabelled clips or of classes, classes equally often, and clips of either equally often.
 
     Cropping is safe; stretching would be learned. A clip that is shorter than a crop is reflected at its end.
 
@@ -254,6 +257,7 @@ def crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tu
         pool: the clips, 1 or more.
         count: how many crops to draw.
         frames: of each crop.
+        unlabelled_share: probability, below 1, that a crop is of an unlabelled clip, if the pool has any.
         generator: on the CPU; it is asked once, for `[3, count]` numbers.
 
     Returns:
@@ -262,11 +266,14 @@ def crops(pool: Pool, count: int, frames: int, generator: torch.Generator) -> tu
     members: dict[int, list[int]] = {}
     for index, label in enumerate(pool.labels):
         members.setdefault(label, []).append(index)
+    unlabelled = members.pop(pool.unlabelled, []) if pool.unlabelled is not None else []
     groups = list(members.values())
+    share = unlabelled_share if unlabelled else 0.0
     drawn, picked, where = torch.rand(3, count, generator=generator).tolist()
     found, labels = [], []
     for of_classes, of_clips, position in zip(drawn, picked, where):
-        group = groups[int(of_classes * len(groups))]
+        of_labelled = (of_classes - share) / (1 - share)  # in 0..1; below 0 for unlabelled clips
+        group = unlabelled if of_labelled < 0 else groups[int(of_labelled * len(groups))]
         index = group[int(of_clips * len(group))]
         latent = pool[index]
         if latent.shape[1] < frames:

@@ -1,12 +1,13 @@
 """The proof that nothing crosses over: no recording in two partitions, no held-out clip seen by a model."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from counterpoise.core import tables
-from counterpoise.splits.split import SplitError
+from counterpoise.splits.split import SplitError, shared
 
 APART = ("train", "val", "test")  # no recording in two of these; "unused" clips reach no model at all
 
@@ -15,8 +16,21 @@ class LeakError(SplitError):
     """Held-out audio reached training; the message names the clips."""
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """Clips without labels, which denoisers alone may learn, and what they share with labelled ones."""
+
+    clips: pd.DataFrame  # columns tables.SPLIT; where they also have `sha256`, equal audio is looked for
+    related: pd.DataFrame  # columns tables.RELATED
+    duplicates: pd.DataFrame  # columns tables.DUPLICATES, those among labelled clips included
+
+
 def audit(
-    real: pd.DataFrame, synthetic: pd.DataFrame, seen: Mapping[str, Iterable[str]], class_filter: Iterable[str] = ()
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    seen: Mapping[str, Iterable[str]],
+    class_filter: Iterable[str] = (),
+    unlabelled: Unlabelled | None = None,
 ) -> dict:
     """Prove the leak rule on what was really made, or fail.
 
@@ -25,10 +39,12 @@ def audit(
         synthetic: the lineage of every clip that was made, by whatever means (columns `tables.LINEAGE`).
         seen: for each label, the clips that its diffusion model was trained on.
         class_filter: the clips that the class filter learned from; none where every variation was kept.
+        unlabelled: what diffusion models may have learned beside the clips of `real`.
 
     Returns:
         What was checked, ready for JSON: clips and recordings of each partition, synthetic clips of each start and
-        of each label, and how many clips each model and the class filter learned from.
+        of each label, how many clips each model and the class filter learned from, and how many unlabelled clips and
+        recordings any model did.
 
     Raises:
         LeakError: every way in which the rule is broken, each with its clips.
@@ -42,8 +58,15 @@ def audit(
     ids = pd.concat([real.clip_id, synthetic.clip_id])
     problems += _named("clip ids that occur more than once", sorted(set(ids[ids.duplicated()])))
     problems += _strays(roots, synthetic)
+    known, apart = roots, roots.head(0)
+    if unlabelled is not None:
+        own = unlabelled.clips.set_index("clip_id")
+        problems += _named("clip ids that unlabelled clips share with others", own.index[own.index.isin(ids)])
+        known = pd.concat([roots, own[~own.index.isin(ids)]])
+        apart = own[own.index.isin([clip_id for clip_ids in learned.values() for clip_id in clip_ids])]
+        problems += _in_disguise(real, apart, unlabelled)
     for label, clip_ids in learned.items():
-        problems += _trespassers(roots, clip_ids, f"the diffusion model of {label}")
+        problems += _trespassers(known, clip_ids, f"the diffusion model of {label}")
     problems += _trespassers(roots, filtered, "the class filter")
     unproven = synthetic.clip_id[~synthetic.start.isin(tables.CHEAP) & ~synthetic.label.isin(list(learned))]
     problems += _named("synthetic clips of a model that does not say which clips it saw", unproven)
@@ -59,6 +82,7 @@ def audit(
         },
         "seen": {label: len(clip_ids) for label, clip_ids in sorted(learned.items())},
         "class_filter": len(filtered),
+        "unlabelled": {"clips": len(apart), "recordings": int(apart.source_id.nunique())},
     }
 
 
@@ -103,6 +127,24 @@ def _trespassers(roots: pd.DataFrame, clip_ids: list[str], learner: str) -> list
         *_named(f"clips outside training that {learner} saw", wrong),
         *_named(f"clips of held-out recordings that {learner} saw", near),
     ]
+
+
+def _in_disguise(real: pd.DataFrame, learned: pd.DataFrame, unlabelled: Unlabelled) -> list[str]:
+    """Unlabelled clips, by their id, that a diffusion model learned although they share sound with held-out clips."""
+    held_out = real[real.partition.isin(["val", "test"])]
+    who = "unlabelled clips that a diffusion model saw"
+    kin = learned.index[shared(learned.source_id, unlabelled.related, real)]
+    problems = _named(f"{who}, of recordings that share sound with held-out ones", kin)
+    if "sha256" in real and "sha256" in learned:
+        same = learned.index[learned.sha256.isin(held_out.sha256)]
+        problems += _named(f"{who}, with the same audio as held-out clips", same)
+    siblings = unlabelled.clips.clip_id[unlabelled.clips.source_id.isin(learned.source_id)]
+    for one, other in (("clip_id", "twin"), ("twin", "clip_id")):
+        pairs = unlabelled.duplicates
+        pairs = pairs[pairs[one].isin(siblings) & pairs[other].isin(held_out.clip_id)]
+        twins = [f"{clip_id} (like {twin})" for clip_id, twin in zip(pairs[one], pairs[other])]
+        problems += _named(f"{who}, or of whose recordings it did, that are duplicates of held-out clips", twins)
+    return problems
 
 
 def audit_tables(train: Mapping[str, pd.DataFrame], val: pd.DataFrame, test: pd.DataFrame) -> None:

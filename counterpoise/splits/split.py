@@ -69,6 +69,27 @@ def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
     return pd.Series(partitions, index=clips.index, name="partition", dtype="str")
 
 
+def partition_unlabelled(unlabelled: pd.DataFrame, related: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
+    """Assign every unlabelled clip to train or unused: none of a recording that shares sound with val or test trains.
+
+    Args:
+        unlabelled: columns `tables.CLIPS`.
+        related: of their recordings with labelled ones, columns `tables.RELATED`.
+        clips: the labelled clips, columns `tables.SPLIT`.
+
+    Returns:
+        "train" | "unused", on the index of `unlabelled`.
+    """
+    left_out = shared(unlabelled.source_id, related, clips)
+    return pd.Series(np.where(left_out, "unused", "train"), unlabelled.index, name="partition", dtype="str")
+
+
+def shared(recordings: pd.Series, related: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
+    """Which recordings of unlabelled clips are held out, or share sound with such: bool, on their index."""
+    held_out = set(clips.source_id[clips.partition.isin(["val", "test"])])
+    return recordings.isin(held_out | set(related.source_id[related.labelled.isin(held_out)]))
+
+
 def _recording_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
     """The place of each clip's recording, from 0, when recordings are drawn one after another: int `[clips]`."""
     order = sorted(set(clips.source_id), key=lambda source: (seed_for("limit", seed, source), source))
