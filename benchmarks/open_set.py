@@ -8,9 +8,9 @@ test clips of them are foreign to KNOWN. Rows are scores, see `counterpoise.open
 seeds. One table for each KNOWN, and one of the means over all.
 
 Columns: the area under the ROC curve, with an interval over test recordings, which knows nothing of trainings; its
-difference to the network's energy, the same way; the share of foreign clips among those that pass where 95 % of known
-test clips do (FPR at 95 % TPR, a point of the curve); and what a threshold accepts that 95 % of the validation clips
-reach: of known test clips, and of foreign clips. No score and no threshold has seen a test clip or a foreign one.
+difference to the energy of two networks, the same way; the share of foreign clips that pass where 95 % of known test
+clips do (FPR at 95 % TPR, a point of the curve); and what passes a threshold that 95 % of the validation clips reach:
+of known test clips, and of foreign clips. No score and no threshold has seen a test clip or a foreign one.
 """
 
 import argparse
@@ -45,7 +45,7 @@ from stages.evaluate import training_prior
 
 ACCEPTED = 0.95  # of known clips
 WEIGHT = 0.8  # of the denoisers beside a network, as in the system `none_denoisers`
-BASELINE = "energy"
+CONTROL = "two networks: energy"  # as many models as a network and denoisers, and no diffusion
 Scores = dict[str, np.ndarray]  # by name: [S, N], of S seeds and N clips
 
 
@@ -259,8 +259,8 @@ def show(title: str, found: dict[str, Found], level: float) -> None:
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
         return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
 
-    shown = Table("score", "AUROC", "against energy", "FPR at 95", "known passed", "foreign passed", title=title)
-    base = found[BASELINE]
+    shown = Table("score", "AUROC", "against the control", "FPR at 95", "known passed", "foreign passed", title=title)
+    base = found[CONTROL]
     for name, one in found.items():
         difference = f"{one.area - base.area:+.3f} {interval(one.areas - base.areas, '+')}"
         shares = (f"{share:.3f}" for share in (one.foreign_at_95, one.known_accepted, one.foreign_accepted))
