@@ -37,8 +37,7 @@ def main() -> None:
     training = clips.clip_id[clips.partition == "train"].tolist()
     clips = clips[clips.partition.isin(["val", "test"])]
     shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in labels])
-    own = c.denoisers == "classes" or (c.denoisers == "auto" and is_empty(paths.BASE))
-    denoisers = of_classes(labels, device) if own else of_base(labels, device)
+    denoisers = denoisers_of(c, labels, device)
 
     # Measure
     with working(paths.DENOISER_LOSSES) as folder:
@@ -48,6 +47,12 @@ def main() -> None:
         tables.write(rows, paths.DENOISER_LOSSES / "losses.csv", exact=True)
         card = {"elements": losses.elements(training, shelf, c), "volumes": losses.volumes(denoisers).tolist()}
         (paths.DENOISER_LOSSES / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def denoisers_of(settings: DiffusionClassifier, labels: list[str], device: torch.device) -> list[Denoiser]:
+    """What explains each class, as `diffusion_classifier.denoisers` says, unless it says none."""
+    own = settings.denoisers == "classes" or (settings.denoisers == "auto" and is_empty(paths.BASE))
+    return of_classes(labels, device) if own else of_base(labels, device)
 
 
 def of_base(labels: list[str], device: torch.device) -> list[Denoiser]:

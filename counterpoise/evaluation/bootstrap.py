@@ -194,7 +194,7 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
             whole = np.ones((1, len(recording)))
             runs[model, arm][f, seeds[model].index(seed)] = values(outcome, whole)[0]
         for start in range(0, draws, CHUNK):
-            weights = _weights(rng, strata, min(CHUNK, draws - start))[:, recording]
+            weights = recording_weights(rng, strata, min(CHUNK, draws - start))[:, recording]
             for (model, arm, _), outcome in outcomes.items():
                 share = len(folds) * len(seeds[model])
                 resampled[model, arm][start : start + CHUNK] += values(outcome, weights) / share
@@ -204,6 +204,21 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
         recordings[metric], freedom[metric] = int(own.sum()), int((own - 1).clip(min=0).sum())
     noise = rng.standard_normal(draws)
     return Bootstrap(evaluation.level, list(of_metric), recordings, freedom, runs, resampled, noise)
+
+
+def recording_weights(rng: np.random.Generator, strata: np.ndarray, draws: int) -> np.ndarray:
+    """Rao and Wu's weights of recordings `[draws, R]`, with a mean of 1; one alone in its stratum always has 1.
+
+    Args:
+        strata: the number of each recording's stratum, `[R]`.
+        draws: how many.
+    """
+    weights = np.ones((draws, len(strata)))
+    for stratum in np.unique(strata):
+        own = np.flatnonzero(strata == stratum)
+        if (n := len(own)) > 1:
+            weights[:, own] = rng.multinomial(n - 1, np.full(n, 1 / n), size=draws) * n / (n - 1)
+    return weights
 
 
 def comparisons(found: Bootstrap, model: str, metric: str, cheap: Mapping[str, bool]) -> list[tuple[str, str]]:
@@ -323,13 +338,3 @@ def _outcomes(
             )
         found[run] = scores.outcome(table.set_index("clip_id").loc[clips.clip_id], labels, rare)
     return recording, amounts.argmax(axis=1), found
-
-
-def _weights(rng: np.random.Generator, strata: np.ndarray, draws: int) -> np.ndarray:
-    """Rao and Wu's weights of recordings `[draws, R]`, with a mean of 1; one alone in its stratum always has 1."""
-    weights = np.ones((draws, len(strata)))
-    for stratum in np.unique(strata):
-        own = np.flatnonzero(strata == stratum)
-        if (n := len(own)) > 1:
-            weights[:, own] = rng.multinomial(n - 1, np.full(n, 1 / n), size=draws) * n / (n - 1)
-    return weights
