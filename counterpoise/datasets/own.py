@@ -119,9 +119,9 @@ def _written(text: str) -> str:
 
 def _walk(data: Data, root: Path) -> list[Found]:
     pattern = _compile(data.pattern) if data.labels == "pattern" else None
-    files, loops = _files_below(root)
+    files, loops = files_below(root)
     endings = Counter(file.suffix.lower() for file in files)
-    sounds = [file for file in files if file.suffix.lower()[1:] in EXTENSIONS + UNREADABLE]
+    sounds = [file for file in files if is_sound(file)]
     if not sounds:
         there = ", ".join(f"{n} {ending or 'without an ending'}" for ending, n in endings.most_common(5)) or "no files"
         raise OwnError(f"No sound file below {data.path} (there: {there}). Sounds end in {', '.join(EXTENSIONS)}.")
@@ -151,8 +151,17 @@ def _compile(pattern: str | None) -> re.Pattern:
     return compiled
 
 
-def _files_below(root: Path) -> tuple[list[Path], list[Path]]:
-    """The files that are not hidden, and the links that would lead in a circle. Every folder is entered once."""
+def is_sound(file: Path) -> bool:
+    """Whether a file's name ends as those of sounds do, be they sounds that cannot be read."""
+    return file.suffix.lower()[1:] in EXTENSIONS + UNREADABLE
+
+
+def files_below(root: Path) -> tuple[list[Path], list[Path]]:
+    """The files that are not hidden, and the links that would lead in a circle. Every folder is entered once.
+
+    Raises:
+        OwnError: a folder cannot be listed.
+    """
     entered: set[tuple[int, int]] = set()
     files, links, loops = [], [], []
     folders = [root]
