@@ -87,6 +87,8 @@ def run(arguments: Sequence[str], folder: Path, options: Options) -> int:
     )
     with contextlib.ExitStack() as stack:
         sources, failures, below = _listed(arguments, stack)
+        if options.output and any(_same(options.output, source.path) for source in sources):
+            raise UsageError(f"--output {options.output} is one of the sounds: name another file")
         write = _writer(options.output, style, shown, arguments, below, stack)
         for failure in failures:
             _tell(failure.name, failure.reason)
@@ -160,6 +162,10 @@ def _spooled(stack: contextlib.ExitStack) -> str:
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return str(path)
+
+
+def _same(output: Path, path: str) -> bool:
+    return output.is_file() and os.path.exists(path) and os.path.samefile(output, path)
 
 
 def _writer(
