@@ -123,7 +123,6 @@ def classify(
     waves: list[np.ndarray] = []
     totals = _Totals(len(classifier.labels), keep_windows)
     for source in sources:
-        begun = len(waiting), len(waves)
         try:
             recording = Recording(source.path, classifier.audio, hop)
             for window in recording.windows():
@@ -132,9 +131,8 @@ def classify(
                 progress(source.name, window.end)
                 if len(waves) == batch_size:
                     yield from totals.add(waiting, _ask(classifier, waves))
-                    waiting, waves, begun = [], [], (0, 0)
+                    waiting, waves = [], []
         except AudioError as error:
-            del waiting[begun[0] :], waves[begun[1] :]
             waiting.append(Failure(source.name, str(error)))
         else:
             waiting.append(_End(source.name, recording))
@@ -156,7 +154,12 @@ class _Totals:
         self._starts, self._ends, self._windows = [], [], []
 
     def add(self, waiting: list[Window | _End | Failure], said: np.ndarray) -> Iterator[Heard | Failure]:
-        """The files that end here; `said` holds the probabilities of the windows in `waiting`, `[W, K]`."""
+        """The files that end here; the windows of one that fails count for nothing.
+
+        Args:
+            waiting: windows, and ends of files.
+            said: the probabilities of those windows, `[W, K]`.
+        """
         rows = iter(said)
         for item in waiting:
             if isinstance(item, Window):

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import torch
 from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, runtime
 from counterpoise.core.naming import printable
-from counterpoise.core.runtime import Runtime
 from counterpoise.datasets import own
 from counterpoise.inference import classify
 from counterpoise.inference.classify import Failure, Heard, Source
@@ -69,11 +67,7 @@ def run(arguments: Sequence[str], folder: Path, options: Options) -> int:
         ModelError, ReleaseError, RuntimeUnavailable: the classifier cannot be had.
     """
     style = FORMATS[options.style]
-    threads = torch.get_num_threads()
-    device = runtime.setup(
-        Runtime(device=options.device, precision="fp32", compile="off", threads=threads, workers=0)  # type: ignore[arg-type]
-    )
-    classifier = classify.load(folder, device)
+    classifier = classify.load(folder, runtime.device_of(options.device, "--device"))
     hop = classifier.audio.seconds / 2 if options.hop is None else options.hop
     if not 0 < hop <= classifier.audio.seconds:
         raise UsageError(f"--hop {hop:g}: above 0 and at most {classifier.audio.seconds:g} s, a window, is allowed")
