@@ -17,6 +17,7 @@ from counterpoise.classifiers.networks import io
 from counterpoise.cli.app import app
 from counterpoise.core.audio import Audio
 from counterpoise.embeddings.settings import Features
+from counterpoise.inference.formats import FORMATS
 from counterpoise.release import folder
 
 LABELS = ["bark", "howl", "pant"]
@@ -184,6 +185,11 @@ def test_labels_of_one_sound_go_out_and_of_several_into_a_folder(repo, style, en
     assert Path(f"out/deep/b.flac.{ending}.txt").read_text().splitlines() == lines
     run("sounds/deep/b.flac", "--format", style, "--output", "one.txt")
     assert Path("one.txt").read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_every_format_can_be_asked_for(repo, style):
+    assert len(run("sounds/a.wav", "--format", style).splitlines()) == {"jsonl": 1, "audacity": 1}.get(style, 2)
 
 
 def test_help_names_the_exit_codes():

@@ -20,6 +20,7 @@ from counterpoise.inference.classify import Failure, Heard, Source
 from counterpoise.inference.formats import FORMATS, Format, Shown
 
 STDIN = "-"
+LONG = 60.0  # s; from here on the progress bar says how far a sound was heard
 TOP = 3  # classes that the table shows
 DONE, NOTHING, SOME = 0, 1, 3  # exit codes; 2 is a wrong use of the command
 
@@ -107,7 +108,8 @@ def _hear(
     with tqdm(total=len(sources), desc="classify", unit="file", disable=None, leave=False) as bar:
 
         def progress(name: str, seconds: float) -> None:
-            bar.set_postfix_str(f"{seconds / 60:.1f} min of {printable(name)[-40:]}", refresh=False)
+            long = seconds >= LONG
+            bar.set_postfix_str(f"{seconds / 60:.1f} min of {printable(name)[-40:]}" if long else "", refresh=False)
             bar.update(0)
 
         for answer in classify.classify(classifier, sources, hop, batch_size, keep_windows, progress):
