@@ -14,7 +14,7 @@ from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from counterpoise.ensembles import fusion, members, systems
 from counterpoise.ensembles.settings import DENOISERS, FEATURES, SHALLOW, Ensembles
 from counterpoise.ensembles.systems import Answer, Heard, Run
-from counterpoise.evaluation import bootstrap, plots, scores
+from counterpoise.evaluation import bootstrap, expectation, plots, scores
 from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits.split import Split
 from stages.base import paths
@@ -121,9 +121,7 @@ def networks_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, 
 def training_prior(arm: str, labels: list[str], real_last: float) -> np.ndarray:
     """The class frequencies that an arm's training lets its networks expect; it may end on real clips alone."""
     examples = tables.read(paths.SPLITS / f"train_{arm}.csv", tables.EXAMPLES)
-    amounts = (examples[~examples.synthetic] if real_last else examples).label.value_counts()
-    shares = arms.load(arm).prior({label: int(amounts[label]) for label in labels})
-    return np.array([shares[label] for label in labels])
+    return np.array([*expectation.expected_frequencies(arms.load(arm), examples, labels, real_last).values()])
 
 
 def calibrated(

@@ -145,3 +145,15 @@ def test_a_broken_sound_is_not_written(tmp_path, value):
     with pytest.raises(audio.AudioError, match="a.flac"):
         audio.write_flac(tmp_path / "a.flac", np.array([[0, value, 0.5]], np.float32), RATE)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("native", [8000, 16000, 22050, 44100, 96000])
+@pytest.mark.parametrize("size", [100, 4096, 10**6])
+def test_a_wave_that_is_resampled_in_blocks_is_that_of_one_piece(native, channels, size):
+    wave = np.random.default_rng(0).normal(0, 0.1, (channels, native)).astype(np.float32)
+    resampler = audio.Resampler(native, RATE, channels)
+    parts = [resampler.block(wave[:, start : start + size]) for start in range(0, native, size)]
+    streamed = np.concatenate([*parts, resampler.rest()], axis=1)
+    assert streamed.dtype == np.float32 and streamed.shape == (channels, RATE)
+    np.testing.assert_allclose(streamed, audio.resample(wave, native, RATE), rtol=0, atol=1e-6)

@@ -15,7 +15,8 @@ import soundfile
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
-STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
+STAGES, ARTIFACTS = PIPELINE["stages"], PIPELINE["artifacts"]
 CODE = ("counterpoise", "stages")
 LAZY = re.compile(r"\"(counterpoise(?:\.\w+)+):\w+\"")  # registries name classes as "module:class"
 
@@ -97,6 +98,16 @@ def test_a_stage_lists_the_code_that_it_may_import_and_no_other(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_its_own_script(stage):
     assert body(stage)["cmd"].split()[:3] == ["python", "-m", f"stages.{stage}"]
+
+
+def test_an_artifact_is_what_stages_leave_and_its_name_is_one_that_dvc_knows():
+    from gto.constants import assert_name_is_valid
+
+    outs = [out for stage in STAGES for out in body(stage)["outs"] if isinstance(out, str)]
+    assert set(ARTIFACTS) == {"release", "denoisers", "base"}
+    for name, artifact in ARTIFACTS.items():
+        assert_name_is_valid(name)
+        assert any(covers(artifact["path"], out) for out in outs), artifact["path"]
 
 
 # What is imported and read, while the pipeline runs

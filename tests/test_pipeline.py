@@ -32,6 +32,21 @@ def test_results_are_complete_and_a_second_run_does_nothing(repo):
     assert not sh("git", "status", "--porcelain", at=repo)
 
 
+def test_the_release_is_fetched_by_its_name_and_classifies_sounds_elsewhere(repo, tmp_path):
+    for name in ("release", "denoisers"):
+        tag = ("tag", "-a", f"{name}@v1.0.0", "-m", "first")
+        sh("git", "-c", "user.name=t", "-c", "user.email=t@t", *tag, at=repo)
+        sh("dvc", "artifacts", "get", str(repo), name, "-o", str(tmp_path / "fetched" / name), at=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "fetched/denoisers").iterdir()) == CLASSES
+    sounds = str(repo / "data/raw/pant")
+    there = sh(sys.executable, "-m", "counterpoise", "classify", sounds, "--json", at=repo)
+    fetched = ("--from", str(tmp_path / "fetched/release"))
+    assert there == sh(sys.executable, "-m", "counterpoise", "classify", sounds, "--json", *fetched, at=repo)
+    answers = [json.loads(line) for line in there.splitlines()]
+    assert len(answers) == len(list((repo / "data/raw/pant").glob("*.flac"))) > 0
+    assert all(set(answer["probabilities"]) == set(CLASSES) for answer in answers)
+
+
 def test_two_clean_runs_give_the_same_lock(first, tmp_path):
     second = clone(tmp_path)
     sh("dvc", "repro", at=second)

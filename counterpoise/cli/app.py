@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from counterpoise.cli.classify import classify
+
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 PARAMS = Path("params.yaml")
 WIDTH = 100  # characters, where the output is no terminal
@@ -94,6 +96,9 @@ def compare(
 
         console = Console(width=None if sys.stdout.isatty() else WIDTH)
         beside(num, all_branches, x, metric, folder, console)
+
+
+app.command()(classify)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from pydantic import Field
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.settings import Section
 
+QUALITY = "HQ"  # of soxr
+
 
 class AudioError(CounterpoiseError):
     """A file that cannot be used as audio; the message says which and why."""
@@ -40,12 +42,16 @@ def read(path: str | Path, sample_rate: int, channels: int) -> np.ndarray:
         AudioError: the file is missing, empty, unreadable, or holds NaN or infinite samples.
     """
     wave, native_rate = _decode(path)
+    return resample(mix(wave, channels), native_rate, sample_rate)
+
+
+def mix(wave: np.ndarray, channels: int) -> np.ndarray:
+    """Bring `[any, samples]` to `[channels, samples]`, as :func:`read` says; each sample by itself."""
     if wave.shape[0] > 1 and channels == 1:
         wave = wave.mean(axis=0, keepdims=True)
     elif wave.shape[0] < channels:
         wave = np.repeat(wave, channels, axis=0)
-    wave = wave[:channels]
-    return resample(wave, native_rate, sample_rate)
+    return wave[:channels]
 
 
 def _decode(path: str | Path) -> tuple[np.ndarray, int]:
@@ -63,8 +69,36 @@ def _decode(path: str | Path) -> tuple[np.ndarray, int]:
 def resample(wave: np.ndarray, source_rate: int, target_rate: int) -> np.ndarray:
     """Resample `[channels, samples]` from one rate to another, both in Hz."""
     if source_rate != target_rate:
-        wave = soxr.resample(wave.T, source_rate, target_rate, quality="HQ").T
+        wave = soxr.resample(wave.T, source_rate, target_rate, quality=QUALITY).T
     return np.ascontiguousarray(wave, dtype=np.float32)
+
+
+class Resampler:
+    """:func:`resample` for a wave that comes in blocks: what it gives, end to end, has the same samples.
+
+    Args:
+        source_rate, target_rate: Hz.
+        channels: of every block.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int, channels: int) -> None:
+        self._empty = np.empty((channels, 0), np.float32)
+        self._stream = None
+        if source_rate != target_rate:
+            self._stream = soxr.ResampleStream(source_rate, target_rate, channels, dtype="float32", quality=QUALITY)
+
+    def block(self, wave: np.ndarray) -> np.ndarray:
+        """What can be given after the next block `[channels, n]`: float32 `[channels, any]`."""
+        return self._give(wave, last=False)
+
+    def rest(self) -> np.ndarray:
+        """What is left after the last block: float32 `[channels, any]`."""
+        return self._give(self._empty, last=True)
+
+    def _give(self, wave: np.ndarray, last: bool) -> np.ndarray:
+        if self._stream is None:
+            return np.ascontiguousarray(wave, dtype=np.float32)
+        return self._stream.resample_chunk(np.ascontiguousarray(wave.T, dtype=np.float32), last).T
 
 
 def fit(wave: np.ndarray, samples: int) -> np.ndarray:

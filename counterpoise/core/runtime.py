@@ -47,13 +47,27 @@ def setup(runtime: Runtime) -> "torch.device":
     threadpool_limits(runtime.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
+    return device_of(runtime.device, "runtime.device")
+
+
+def device_of(name: str, asked_by: str) -> "torch.device":
+    """A device by its name: `auto` (CUDA where there is some, else the CPU), `cpu`, `cuda` or `mps`.
+
+    Args:
+        asked_by: the parameter or option that holds the name, for the message.
+
+    Raises:
+        RuntimeUnavailable: it is not on this machine.
+    """
+    import torch
+
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if runtime.device == "auto":
+    if name == "auto":
         return torch.device("cuda" if available["cuda"] else "cpu")
-    if not available[runtime.device]:
-        here = ", ".join(name for name, there in available.items() if there)
-        raise RuntimeUnavailable(f"runtime.device is {runtime.device!r}, but this machine has only {here}: use `auto`")
-    return torch.device(runtime.device)
+    if not available[name]:
+        here = ", ".join(one for one, there in available.items() if there)
+        raise RuntimeUnavailable(f"{asked_by} is {name!r}, but this machine has only {here}: use `auto`")
+    return torch.device(name)
 
 
 def autocast(runtime: Runtime, device: "torch.device", amx: bool = False) -> "torch.autocast":

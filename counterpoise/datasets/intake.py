@@ -146,6 +146,18 @@ def _below(path: str, *roots: str | Path) -> str:
     return PurePath(path).as_posix()
 
 
+def open_sound(path: str) -> soundfile.SoundFile:
+    """Open a sound file of any length.
+
+    Raises:
+        AudioError: it is no file, or none that libsndfile reads; the message is the reason, without the path.
+    """
+    try:
+        return _open(path)
+    except _Unusable as error:
+        raise audio.AudioError(str(error)) from None
+
+
 def _open(path: str) -> soundfile.SoundFile:
     try:
         status = os.stat(path)
@@ -199,7 +211,7 @@ def _clips(
     strange = not _tabular(path)
     breaks_off, decoded, kept = _promises_more(sound), 0, 0
     changes, left_out, first = Counter(), Counter(), None
-    for number, wave in enumerate(_blocks(sound, path, size)):
+    for number, wave in enumerate(blocks(sound, path, size)):
         decoded += wave.shape[1]
         breaks_off |= not long and decoded < 0.99 * promised
         if long and number and wave.shape[1] < size / 2:  # the end of a long file
@@ -247,8 +259,13 @@ def _promises_more(sound: soundfile.SoundFile) -> bool:
     return any(int(actual) < 0.99 * int(promised) < UNKNOWN_BYTES for promised, actual in sizes)
 
 
-def _blocks(sound: soundfile.SoundFile, path: str, size: int) -> Iterator[np.ndarray]:
-    """A file's samples in blocks `[channels, size]`, the last one shorter, up to where it ends or breaks."""
+def blocks(sound: soundfile.SoundFile, path: str, size: int) -> Iterator[np.ndarray]:
+    """A file's samples in blocks `[channels, size]`, the last one shorter, up to where it ends or breaks.
+
+    Args:
+        sound: the opened file, at its beginning; never more than `size` frames of it are read at once.
+        path: the same file.
+    """
     start = 0
     while True:
         try:

@@ -1,0 +1,1 @@
+"""Trained networks at work: sound files of any length in, labels and probabilities out."""

@@ -1,0 +1,96 @@
+"""Sound files of any length as windows of a classifier's length, read a block at a time."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from counterpoise.core import audio as forms
+from counterpoise.core.audio import Audio, AudioError
+from counterpoise.datasets import intake
+
+BLOCK = 2**18  # samples of all channels together that are read at once, at most, where a channel has one
+REST = 0.01  # s; a shorter rest at a file's end is rounding, and gets no window of its own
+
+
+class Window(NamedTuple):
+    """A stretch of a sound."""
+
+    start: float  # s
+    end: float  # s; of a sound that was padded, the sound's own end
+    wave: np.ndarray  # float32 [channels, samples], in the classifier's form
+
+
+class Recording:
+    """A sound file that is read once, from its beginning to its end. At most a block and two windows are in memory.
+
+    Args:
+        path: any file that libsndfile reads.
+        audio: the classifier's form; a window has `audio.seconds`.
+        hop: seconds from a window's start to the next one's, above 0, at most `audio.seconds`.
+
+    Attributes:
+        sample_rate: the file's own, Hz.
+        seconds: how much was read so far; all of it when :meth:`windows` has ended.
+        broken: what is wrong with the file's end, or None; known when :meth:`windows` has ended.
+
+    Raises:
+        AudioError: it is no file that libsndfile reads; the message is the reason, without the path.
+        ValueError: `hop` is not allowed.
+    """
+
+    def __init__(self, path: str, audio: Audio, hop: float) -> None:
+        if not 0 < hop <= audio.seconds:
+            raise ValueError(f"a hop of {hop:g} s; above 0 and at most {audio.seconds:g} s is allowed")
+        self._path, self._audio, self._sound = path, audio, intake.open_sound(path)
+        self._size = round(audio.seconds * audio.sample_rate)
+        self._hop = max(1, round(hop * audio.sample_rate))
+        self.sample_rate: int = self._sound.samplerate
+        self.seconds = 0.0
+        self.broken: str | None = None
+
+    def windows(self) -> Iterator[Window]:
+        """The windows, in order, one every hop.
+
+        What is left at the end gets one more window, which ends with the sound. A sound that is shorter than a window
+        is padded with silence at its end, as training pads clips.
+
+        Raises:
+            AudioError: the file holds no samples, or some that are NaN or infinite; the message has no path.
+        """
+        rate, size = self._audio.sample_rate, self._size
+        held, first, start = np.empty((self._audio.channels, 0), np.float32), 0, 0  # `first`: the number of held[:, 0]
+        for wave in self._waves():
+            held = np.concatenate([held, wave], axis=1)
+            while first + held.shape[1] >= start + size:
+                yield self._window(start, held[:, start - first :])
+                start += self._hop
+            keep = max(first, min(start, first + held.shape[1] - size))
+            held, first = held[:, keep - first :], keep
+        total = first + held.shape[1]
+        if start == 0:
+            yield Window(0.0, self.seconds, forms.fit(held, size))
+        elif total - (start - self._hop + size) > REST * rate:
+            yield self._window(total - size, held[:, total - size - first :])
+
+    def _window(self, start: int, wave: np.ndarray) -> Window:
+        rate = self._audio.sample_rate
+        return Window(start / rate, (start + self._size) / rate, wave[:, : self._size].copy())
+
+    def _waves(self) -> Iterator[np.ndarray]:
+        """The sound in the classifier's form, `[channels, any]`."""
+        audio, frames = self._audio, 0
+        resampler = forms.Resampler(self.sample_rate, audio.sample_rate, audio.channels)
+        with self._sound as sound:
+            promised = sound.frames
+            for block in intake.blocks(sound, self._path, max(1, BLOCK // sound.channels)):
+                if not np.isfinite(block).all():
+                    raise AudioError("holds NaN or infinite samples")
+                frames += block.shape[1]
+                self.seconds = frames / self.sample_rate
+                yield resampler.block(forms.mix(block, audio.channels))
+        if not frames:
+            raise AudioError("holds no samples")
+        yield resampler.rest()
+        if frames < 0.99 * promised <= intake.UNKNOWN_FRAMES:
+            self.broken = f"breaks off: {self.seconds:.3g} s of {promised / self.sample_rate:.3g} s decode"

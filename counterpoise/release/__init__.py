@@ -1,0 +1,1 @@
+"""One trained network to give away: which it is, what else belongs to it, and its model card."""
