@@ -83,6 +83,7 @@ def test_a_missing_value_is_named(tmp_path):
         ("diffusion.widths", [32], ["at least 2", "[32]"]),
         ("classifier.seeds", [], ["at least 1", "[]"]),
         ("classes.Bark", {"name": "Bark"}, ["[a-z0-9_]+", "'Bark'"]),
+        ("classes.plan", {"name": "Plan"}, ["plan", "another slug"]),
         ("arms", ["none", "nothing"], ["arms", "class_weights", "'nothing'"]),
         ("shallow.classifiers", ["svm"], ["mfcc_svm", "nearest_mean", "'svm'"]),
         ("shallow.classifiers", ["lda", "lda"], ["twice"]),

@@ -24,6 +24,9 @@ from counterpoise.splits.balance import Aug
 from counterpoise.splits.split import Split
 
 
+TABLES = {"all", "cheap", "plan"}  # data/split/ and data/balance/ have one file a class beside these
+
+
 class Params(File):
     """The whole file: an unknown section is an error, too."""
 
@@ -84,6 +87,16 @@ class Params(File):
                 if key not in self.classes:
                     raise ValueError(f"{where} names the class {key!r}; the classes are {', '.join(self.classes)}")
         return self
+
+    @field_validator("classes")
+    @classmethod
+    def _no_class_named_as_a_table(cls, classes: Classes) -> Classes:
+        if taken := sorted(TABLES & set(classes)):
+            raise ValueError(
+                f"{', '.join(taken)} cannot be the slug of a class: a table of all classes that lies beside the "
+                "classes' own has that name. Choose another slug; `name` may stay"
+            )
+        return classes
 
     @model_validator(mode="after")
     def _a_base_that_is_trained(self) -> "Params":
