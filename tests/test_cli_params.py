@@ -71,6 +71,12 @@ def test_a_missing_value_is_named(tmp_path):
     assert "diffusion.widths: is missing" in message(tmp_path / "params.yaml")
 
 
+def test_a_class_cannot_have_the_name_of_a_table(edited):
+    assert "classes: all, plan cannot be the slug" in message(
+        edited({"classes.all": {"name": "A"}, "classes.plan": {"name": "B"}})
+    )
+
+
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
@@ -83,7 +89,6 @@ def test_a_missing_value_is_named(tmp_path):
         ("diffusion.widths", [32], ["at least 2", "[32]"]),
         ("classifier.seeds", [], ["at least 1", "[]"]),
         ("classes.Bark", {"name": "Bark"}, ["[a-z0-9_]+", "'Bark'"]),
-        ("classes.plan", {"name": "Plan"}, ["plan", "another slug"]),
         ("arms", ["none", "nothing"], ["arms", "class_weights", "'nothing'"]),
         ("shallow.classifiers", ["svm"], ["mfcc_svm", "nearest_mean", "'svm'"]),
         ("shallow.classifiers", ["lda", "lda"], ["twice"]),
