@@ -23,7 +23,6 @@ from counterpoise.shallow.settings import Shallow
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.split import Split
 
-
 TABLES = {"all", "cheap", "plan"}  # data/split/ and data/balance/ have one file a class beside these
 
 
