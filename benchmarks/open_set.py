@@ -2,10 +2,10 @@
 
     python -m benchmarks.open_set KNOWN… FULL [--arm none] [--model cnn]
 
-KNOWN is a clone in which the pipeline has run without some classes; with `diffusion.init: shared` and the stages
-`denoiser_losses` and `denoiser_features`. FULL is a clone that has these classes, too, and the same recordings: its
-test clips of them are foreign to KNOWN. Rows are scores, see `counterpoise.open_set`; those of networks are means over
-seeds. One table for each KNOWN, and one of the means over all.
+KNOWN is a clone in which the pipeline has run without some classes, with a base that all classes share. FULL is a
+clone that has these classes, too, and the same recordings: its test clips of them are foreign to KNOWN. Rows are
+scores, see `counterpoise.open_set`; those of networks are means over seeds. One table for each KNOWN, and one of the
+means over all.
 
 Columns: the area under the ROC curve, with an interval over test recordings, which knows nothing of trainings; its
 difference to the energy of two networks, the same way; the share of foreign clips that pass where 95 % of known test
