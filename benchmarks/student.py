@@ -8,13 +8,16 @@ validation clips. The teacher is a network of `none` and the base's denoisers, p
 from the other parts alone, and so is every clip that was made of it. Clips that the split leaves unused (`data.limit`)
 are judged by the mean of all teachers; they stand for clips without labels.
 
-Rows: networks that learn labels (`labels …`), and students that learn the teacher's probabilities in their place
-(`taught …`); of real clips alone, beside classical variations, beside diffusion's, beside unused clips. A student has
-the same network and as many steps. `teacher` is the whole one, which learned from all training clips: the finished
-run's `none_denoisers`.
+Rows: networks that learn labels (`labels …`), students that learn the teacher's probabilities in their place
+(`taught …`), students whose targets are half the one and half the other (`mixed …`), and students that learn the labels
+of real clips, and of made ones what the run's own teacher says, which has heard all training clips (`judged …`). Each
+of real clips alone, beside classical variations, beside diffusion's, beside unused clips. A student has the same
+network and as many steps. The teacher speaks with the class frequencies of the student's table, and all rows have
+these divided out. `none_denoisers` is the run's own teacher, whole.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +26,10 @@ import soundfile
 from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks import inputs
-from benchmarks.trials import Trial
+from benchmarks.trials import MODEL, Trial
 from counterpoise import codecs
+from counterpoise.classifiers.networks import io
+from counterpoise.classifiers.networks.network import Network
 from counterpoise.codecs.encode import encode
 from counterpoise.codecs.latents import Normaliser, Packed, Pool, Shelf
 from counterpoise.core import tables
@@ -56,24 +61,41 @@ def main(*given: str) -> None:
     # What teachers say of clips that they have not heard, nor the recordings these are made of
     taught = judge(trial, options.work / "teacher", options.parts, real["none"], pool, unused)
 
+    whole = judge_whole(trial, options.work / "whole", pool)
+
     # Students beside networks that learn labels
+    def students(kind: str, examples: pd.DataFrame, labelled: np.ndarray, ways: tuple[str, ...]) -> None:
+        certain = np.eye(len(trial.labels))[[trial.labels.index(label) for label in examples.label]]
+        prior = certain[labelled].mean(axis=0)
+        said = taught.loc[examples.clip_id].to_numpy() * prior
+        said /= said.sum(axis=1, keepdims=True)
+        half = np.where(labelled[:, None], (certain + said) / 2, said)
+        heard = whole.reindex(examples.clip_id).to_numpy() * prior
+        heard /= heard.sum(axis=1, keepdims=True)
+        judged = np.where(examples.synthetic.to_numpy()[:, None], heard, certain)
+        for way, targets in (("labels", None), ("taught", said), ("mixed", half), ("judged", judged)):
+            if way in ways:
+                trial.learn(f"{way} {kind}", examples, prior=prior, taught=targets)
+
     for arm, examples in real.items():
-        kind = "real" if arm == "none" else f"real, {arm}"
-        trial.learn(f"labels {kind}", examples, prior=trial.prior(arm))
-        trial.learn(f"taught {kind}", examples, taught=taught.loc[examples.clip_id].to_numpy())
-    both = pd.concat([*real.values()]).drop_duplicates("clip_id").reset_index(drop=True)
-    trial.learn("taught real, both", both, taught=taught.loc[both.clip_id].to_numpy())
+        everything = np.ones(len(examples), bool)
+        if arm == "none":
+            students("real", examples, everything, ("labels", "taught", "mixed"))
+        else:
+            students(f"real, {arm}", examples, everything, ("labels", "taught", "mixed", "judged"))
     if len(unused):
         more = pd.concat([real["none"], unused], ignore_index=True)
-        trial.learn("taught real, unused", more, taught=taught.loc[more.clip_id].to_numpy())
+        students("real, unused", more, np.arange(len(more)) < len(real["none"]), ("taught", "mixed"))
     trial.of_the_run("none_denoisers", "three_roundtrip")
     trial.report(
-        ("taught real", "labels real"),
-        ("taught real, classic", "taught real"),
+        ("mixed real", "labels real"),
+        ("mixed real, classic", "labels real, classic"),
+        ("mixed real, diffusion", "labels real, diffusion"),
+        ("judged real, classic", "labels real, classic"),
+        ("judged real, diffusion", "labels real, diffusion"),
+        ("judged real, diffusion", "judged real, classic"),
         ("taught real, diffusion", "taught real"),
-        ("taught real, diffusion", "taught real, classic"),
-        ("taught real, diffusion", "labels real, diffusion"),
-        ("none_denoisers", "taught real, diffusion"),
+        ("none_denoisers", "judged real, diffusion"),
     )
 
 
@@ -131,8 +153,11 @@ def _shelf(trial: Trial, folder: Path, pool: pd.DataFrame) -> Shelf:
     return Shelf(packed)
 
 
-def _teacher(trial: Trial, folder: Path, number: int, real: pd.DataFrame, shelf: Shelf):
-    """What a network and denoisers that learned these real clips say of others, as a function of examples."""
+Teacher = Callable[[pd.DataFrame], np.ndarray]  # from examples to probabilities `[N, K]`, all classes alike
+
+
+def _teacher(trial: Trial, folder: Path, number: int, real: pd.DataFrame, shelf: Shelf) -> Teacher:
+    """A network and denoisers that learn these real clips."""
     p, labels = trial.p, trial.labels
     d = p.diffusion
     network = trial.network(f"teacher{number}", real, seed=number)
@@ -154,6 +179,36 @@ def _teacher(trial: Trial, folder: Path, number: int, real: pd.DataFrame, shelf:
         lambda step, loss: None,
         f"base {number}",
     )
+    return _together(trial, folder, network, prior, base, normaliser, shelf)
+
+
+def judge_whole(trial: Trial, folder: Path, pool: pd.DataFrame) -> pd.DataFrame:
+    """What the run's own network and denoisers, which have heard all training clips, say of the made clips."""
+    made = pool[pool.synthetic]
+    seed = trial.p.classifier.seeds[0]
+    network, _ = io.load(paths.CLASSIFIER / f"none-{MODEL}/seed{seed}", trial.device)
+    base = networks.load(paths.BASE / "unet").to(trial.device)
+    normaliser = Normaliser.load(paths.BASE / "normaliser.safetensors")
+    shelf = _shelf(trial, folder, pool)
+    teacher = _together(trial, folder, network, trial.prior("none"), base, normaliser, shelf)
+    said = pd.DataFrame(teacher(made), index=made.clip_id)
+    for kind in MADE:
+        own = made[made.clip_id.str.contains("-classic") == (kind == "classic")]
+        print(f"the whole teacher takes {np.mean(_agree(said, own, trial.labels)):.3f} of {kind} variations for theirs")
+    return said
+
+
+def _together(
+    trial: Trial,
+    folder: Path,
+    network: Network,
+    prior: np.ndarray,
+    base: networks.Denoiser,
+    normaliser: Normaliser,
+    shelf: Shelf,
+) -> Teacher:
+    """A network and denoisers, calibrated by the validation clips."""
+    p, labels = trial.p, trial.labels
     denoisers = [Denoiser(base, k, normaliser, base.frame_multiple) for k in range(len(labels))]
 
     def measured(clip_ids: list[str], name: str) -> np.ndarray:
