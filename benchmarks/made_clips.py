@@ -46,7 +46,7 @@ def main(*given: str) -> None:
 
     # The head again
     for arm in ("none", "classic", "roundtrip", "diffusion"):
-        trial.learn(arm, trial.table(arm), prior=trial.prior(arm))
+        trial.again(arm)
         trial.learn(f"{arm}, head anew", trial.table(arm), arm="crt")
 
     # Candidates of which the filter is in doubt

@@ -14,7 +14,7 @@ from counterpoise.classifiers import networks, training
 from counterpoise.cli.params import Params
 from counterpoise.core import runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
-from counterpoise.ensembles import fusion
+from counterpoise.ensembles import fusion, members
 from counterpoise.evaluation import bootstrap, scores
 from counterpoise.evaluation.metrics import METRICS
 from stages.base import paths
@@ -108,6 +108,14 @@ class Trial:
     def prior(self, arm: str) -> np.ndarray:
         """What an arm of the run lets its networks expect, `[K]`."""
         return training_prior(arm, self.labels, self.p.classifier.real_last)
+
+    def again(self, arm: str) -> None:
+        """Add a row that an arm of the run has, its training prior divided out as from all others."""
+        kept = tables.read(paths.PROBABILITIES, tables.probabilities(self.labels))
+        clip_ids = self.test.clip_id.tolist()
+        for (of, model, seed), said in members.networks(kept, "test", clip_ids, self.labels).items():
+            if (of, model) == (arm, MODEL):
+                self.add(arm, seed, fusion.log_likelihoods(said, self.prior(arm)))
 
     def of_the_run(self, *names: str) -> None:
         """Add rows that the run itself has."""
