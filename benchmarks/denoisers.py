@@ -8,7 +8,7 @@ FOLDER has the layout of UrbanSound8K. Each entrant is one class-conditioned net
 of all classes for the same time, with the parameters of params.yaml, the changes of `--set` and its own (`a=1;b=2`; the
 first entrant has none; `seconds=60` gives it another time). With `--limit` it learns so many clips of each class, from
 as many recordings as there are. With `unlabelled=rest` an entrant also learns the other clips of that fold without
-their labels, with `unlabelled=3,4` those of other folds. Its normaliser is of all that it learns, so its losses cannot
+their labels, with `unlabelled=3,4` those of other folds. With `rotary=true` the network attends over time in its middle. Its normaliser is of all that it learns, so its losses cannot
 quite be compared with those of the others.
 
 Columns: EDM's weighted loss, which is 1 for a network that has learned nothing, on whole clips of the second fold at
@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 from sklearn.metrics import average_precision_score, f1_score
 
-from benchmarks import inputs
+from benchmarks import inputs, reach
 from benchmarks.peers import train_for
 from benchmarks.variations import key
 from counterpoise import codecs
@@ -181,12 +181,15 @@ def main(*given: str) -> None:
             if part[1]
         ]
         own.pop("seconds", None)
+        rotary = own.pop("rotary", "false") == "true"
         p = inputs.parameters([*arguments.changes, *(f"{name}={value}" for name, value in own.items())])
         d = p.diffusion
         folder = work / f"augmented-{first}-{arguments.limit}-{d.augmented}-{d.seed}"
         pool = latents.pool(known, d.augmented, d.seed, p.codec, device, folder, apart)
         normaliser = Normaliser.fit(pool)
         network = networks.build(d, pool.channels, codec.picture, d.seed, len(labels) + bool(apart))
+        if rotary:
+            reach.attend_over_time(network, d.seed)
         _, took = train_for(seconds / 60, "base", network, pool, normaliser, p, device)
         of_unseen, of_seen = (losses(network, each, normaliser, p, device) for each in (unseen, seen))
         measured = "  ".join(f"{loss:6.4f}" for loss in [*of_unseen, np.mean(of_unseen), np.mean(of_seen)])
