@@ -8,8 +8,8 @@ FOLDER has the layout of UrbanSound8K. Each entrant is one class-conditioned net
 of all classes for the same time, with the parameters of params.yaml, the changes of `--set` and its own (`a=1;b=2`; the
 first entrant has none; `seconds=60` gives it another time). With `--limit` it learns so many clips of each class, from
 as many recordings as there are. With `unlabelled=rest` an entrant also learns the other clips of that fold without
-their labels, with `unlabelled=3,4` those of other folds. With `rotary=true` the network attends over time in its middle. Its normaliser is of all that it learns, so its losses cannot
-quite be compared with those of the others.
+their labels, with `unlabelled=3,4` those of other folds. Its normaliser is of all that it learns, so its losses cannot
+quite be compared with those of the others. With `rotary=true` the network attends over time in its middle.
 
 Columns: EDM's weighted loss, which is 1 for a network that has learned nothing, on whole clips of the second fold at
 four noise levels and in the mean; then the mean on the labelled clips. Where the two means part, a network has begun to
