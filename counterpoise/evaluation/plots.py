@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from counterpoise.arms.arm import BASELINE
 from counterpoise.evaluation.metrics import HEADLINES, title
 from counterpoise.evaluation.scores import OF_CLASS, by_size
-from counterpoise.plotting.style import DPI, STYLE, arm_look, save
+from counterpoise.plotting.style import DPI, STYLE, save
 
 CURVES = {
     "model": "str",
@@ -25,6 +25,7 @@ CURVES = {
 VERDICT_STYLES = {"helps": ("#0072B2", "^"), "hurts": ("#D55E00", "v"), "cannot tell": ("#7f7f7f", "o")}
 DIFFERENCES = ["model", "metric", "arm", "against", "mean", "low", "high", "corrected_low", "corrected_high", "verdict"]
 PANELS_IN_A_ROW = 4
+RECALLS_IN_A_ROW = 3
 
 
 def confusion_table(seeds: dict) -> pd.DataFrame:
@@ -133,7 +134,9 @@ def _matrix(panel: Axes, share: np.ndarray) -> None:
 
 
 def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> None:
-    """Draw each class's recall under every arm: a panel per model, a small dot per seed, a large one for the mean.
+    """Draw each class's recall under every row of the table of results: a small dot per seed, a large one for the mean.
+
+    Every model and class has a panel, with the rows' names on its left.
 
     Args:
         table: columns model, arm, seed, label, train_clips, recall, with the classes in the order wanted.
@@ -142,34 +145,36 @@ def recall_by_arm(table: pd.DataFrame, names: dict[str, str], path: Path) -> Non
     """
     models, arms, labels = (list(dict.fromkeys(table[column])) for column in ("model", "arm", "label"))
     counts = dict(zip(table.label, table.train_clips, strict=True))
-    ticks = [f"{names.get(label, label)}\n{counts[label]} clips" for label in labels]
-    gap = 0.8 / len(arms)  # between two arms of one class; classes are 1 apart
-    height = max(0.5, 0.13 * len(arms) + 0.1) * len(labels) + 1.3  # inches
+    across = min(RECALLS_IN_A_ROW, len(labels))
+    each = -(-len(labels) // across)  # rows of panels of a model
+    down = each * len(models)
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(1.4 + 3.6 * len(models), height), dpi=DPI, layout="constrained")
-        panels = figure.subplots(1, len(models), squeeze=False, sharey=True).ravel()
-        for panel, model in zip(panels, models, strict=True):
-            for i, arm in enumerate(arms):
-                own = table[(table.model == model) & (table.arm == arm)]
-                level = {label: y + (i - (len(arms) - 1) / 2) * gap for y, label in enumerate(labels)}
-                recall = own.groupby("label").recall.agg(["min", "mean", "max"])
-                at = recall.index.map(level)
-                look = arm_look(i)
-                panel.hlines(at, recall["min"], recall["max"], color=look["color"], alpha=0.4, linewidth=1.2)
-                panel.scatter(own.recall, own.label.map(level), s=10, color=look["color"], alpha=0.55, linewidths=0)
-                panel.scatter(recall["mean"], at, s=40, ec="white", lw=0.6, zorder=3, **look)
-            for y in range(1, len(labels)):
-                panel.axhline(y - 0.5, color="#eeeeee", linewidth=0.8, zorder=0)
-            panel.set_title(model, loc="left", fontweight="bold")
-            panel.set(xlim=(-0.02, 1.02), xlabel="recall (large: mean, small: each seed)")
-            panel.grid(axis="x", color="#eeeeee", linewidth=0.8)
-            panel.set_axisbelow(True)
-            panel.spines["left"].set_visible(False)
-        panels[0].set_yticks(range(len(labels)), ticks)
-        panels[0].set_ylim(len(labels) - 0.5, -0.5)
-        handles = [Line2D([], [], linestyle="", markersize=6, label=arm, **arm_look(i)) for i, arm in enumerate(arms)]
-        columns = min(len(arms), 3 if len(models) == 1 else 5)
-        figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False)
+        size = (1.6 + 2.2 * across, (0.17 * len(arms) + 0.7) * down)  # inches
+        figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+        panels = figure.subplots(down, across, squeeze=False, sharey=True)
+        for panel in panels.ravel():
+            panel.set_visible(False)
+        for m, model in enumerate(models):
+            of_model = table[table.model == model]
+            for i, label in enumerate(labels):
+                panel = panels[m * each + i // across, i % across]
+                panel.set_visible(True)
+                own = of_model[of_model.label == label]
+                recall = own.groupby("arm").recall.agg(["min", "mean", "max"]).reindex(arms)
+                at = np.arange(len(arms))
+                panel.hlines(at, recall["min"], recall["max"], color="#0072B2", alpha=0.4, linewidth=1.2)
+                panel.scatter(own.recall, own.arm.map(arms.index), s=8, color="#0072B2", alpha=0.55, linewidths=0)
+                panel.scatter(recall["mean"], at, s=26, color="#0072B2", ec="white", lw=0.6, zorder=3)
+                if BASELINE in arms:
+                    panel.axvline(recall["mean"][BASELINE], color="#bbbbbb", linewidth=0.8, zorder=0)
+                where = f"{model}: " if len(models) > 1 else ""
+                panel.set_title(f"{where}{names.get(label, label)}, {counts[label]} clips", loc="left")
+                panel.set(xlim=(-0.02, 1.02), ylim=(len(arms) - 0.5, -0.5))
+                panel.set_yticks(at, arms)
+                panel.grid(axis="x", color="#eeeeee", linewidth=0.8)
+                panel.set_axisbelow(True)
+                panel.spines["left"].set_visible(False)
+        figure.supxlabel("recall (large: mean, small: each seed; line: mean of the arm none)", fontsize=9)
         save(figure, path)
 
 
