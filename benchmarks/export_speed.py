@@ -3,10 +3,11 @@
     python -m benchmarks.export_speed [--from models/release] [--tflite YAMNET.tflite] [--rounds 20] [--seconds 60]
 
 Every round times each engine once on the same noise, a sound of one window and a long one, so that other work on the
-machine meets all of them. Time is the processor's, not the clock's, which other work would stretch. Figures are
-medians over rounds: how many seconds of sound a second of work hears, and the ratio to torch in the same round. torch hears the windows in batches of 32, as `counterpoise classify` does; the graph
-hears them one by one. int8 is calibrated on made sounds here: its speed does not depend on what calibrates it. With
---tflite and TensorFlow's interpreter, AudioSet's YAMNet is timed, too, on a patch of 0.975 s every 0.48 s.
+machine meets all of them. Time is the processor's, not the clock's, which other work would stretch. Figures are medians
+over rounds: how many seconds of sound a second of work hears, and the ratio to torch in the same round. torch hears the
+windows in batches of 32, as `counterpoise classify` does; the graph hears them one by one. int8 is calibrated on made
+sounds here: its speed does not depend on what calibrates it. With --tflite and TensorFlow's interpreter, AudioSet's
+YAMNet is timed, too, on a patch of 0.975 s every 0.48 s.
 """
 
 import argparse
