@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from counterpoise.cli.classify import classify
+from counterpoise.cli.export import export
+from counterpoise.cli.generate import generate
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 PARAMS = Path("params.yaml")
@@ -99,6 +101,8 @@ def compare(
 
 
 app.command()(classify)
+app.command()(export)
+app.command()(generate)
 
 
 @contextmanager
