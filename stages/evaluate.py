@@ -99,7 +99,9 @@ def ask(
     outputs = {DENOISERS: paths.DENOISER_LOSSES, FEATURES: paths.DENOISER_FEATURES}
     outputs |= dict.fromkeys(SHALLOW, paths.SHALLOW)
     absent = {reading: why_empty(folder) for reading, folder in outputs.items() if is_empty(folder)}
-    absent |= {name: f"shallow.classifiers does not name {name}" for name in SHALLOW if name not in readings}
+    for name in SHALLOW:
+        if name not in readings:
+            absent.setdefault(name, f"shallow.classifiers does not name {name}")
     if not denoisers:
         absent.setdefault(
             DENOISERS,
