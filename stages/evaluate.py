@@ -62,18 +62,7 @@ def main() -> None:
         (paths.METRICS / f"{name}.json").write_text(json.dumps(view, indent=1) + "\n")
 
     # Draw
-    confusion, per_class = plots.confusion_table(views["seeds"]), plots.per_class_table(views["seeds"])
-    tables.write(confusion, paths.PLOTS / "confusion.csv")
-    tables.write(per_class, paths.PLOTS / "per_class.csv")
-    curves = [
-        plots.curve_table(paths.PLOTS / f"training/{arm}-{model}/seed{seed}/plots/metrics", model, arm, seed)
-        for arm, model, seed in networks["test"]
-    ]
-    tables.write(pd.concat(curves), paths.PLOTS / "curves.csv")
-    for model in p.models:
-        plots.confusion(confusion, model, counts, names, paths.PLOTS / "pictures" / f"confusion_{model}.png")
-    plots.recall_by_arm(per_class, names, paths.PLOTS / "pictures" / "recall_by_arm.png")
-    plots.differences(views["answer"], paths.PLOTS / "pictures" / "differences.png")
+    plots.draw(views, p.models, list(networks["test"]), counts, names, paths.PLOTS)
 
 
 def ask(
@@ -150,7 +139,7 @@ def features_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, 
     if is_empty(paths.DENOISER_FEATURES):
         return {}
     rows = tables.read(paths.DENOISER_FEATURES / "probabilities.csv", table.probabilities(labels))
-    return balanced(rows, clips, labels)
+    return members.balanced(rows, clips, labels)
 
 
 def shallow_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, dict[str, np.ndarray]]:
@@ -158,13 +147,7 @@ def shallow_of(clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, d
     if is_empty(paths.SHALLOW):
         return {}
     rows = tables.read(paths.SHALLOW / "probabilities.csv", tables.members(labels))
-    return {name: balanced(own, clips, labels) for name, own in rows.groupby("member", sort=False)}
-
-
-def balanced(rows: pd.DataFrame, clips: dict[str, pd.DataFrame], labels: list[str]) -> dict[str, np.ndarray]:
-    """The log-likelihoods of val and test of a member that learned all classes as if they were equally frequent."""
-    prior = np.full(len(labels), 1 / len(labels))
-    return {part: fusion.log_likelihoods(members.said(rows, own.clip_id, labels), prior) for part, own in clips.items()}
+    return {name: members.balanced(own, clips, labels) for name, own in rows.groupby("member", sort=False)}
 
 
 if __name__ == "__main__":

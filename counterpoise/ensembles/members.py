@@ -1,11 +1,12 @@
 """What the members of systems say, out of the tables that earlier stages left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from counterpoise.core import tables
+from counterpoise.ensembles import fusion
 from counterpoise.ensembles.systems import Run
 
 
@@ -34,3 +35,20 @@ def networks(table: pd.DataFrame, part: str, clip_ids: Sequence[str], labels: Se
         (arm, model, int(seed)): said(rows, clip_ids, labels)
         for (arm, model, seed), rows in own.groupby(["arm", "model", "seed"], sort=False)
     }
+
+
+def balanced(rows: pd.DataFrame, clips: Mapping[str, pd.DataFrame], labels: Sequence[str]) -> dict[str, np.ndarray]:
+    """The log-likelihoods of a member that learned all classes as if they were equally frequent.
+
+    Args:
+        rows: of this member, as for :func:`said`.
+        clips: by partition, N clips with `clip_id`.
+
+    Returns:
+        `[N, K]` by partition.
+
+    Raises:
+        KeyError: a clip has no row.
+    """
+    prior = np.full(len(labels), 1 / len(labels))
+    return {part: fusion.log_likelihoods(said(rows, own.clip_id, labels), prior) for part, own in clips.items()}

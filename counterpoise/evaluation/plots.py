@@ -1,5 +1,6 @@
 """The results as tidy tables for plots, and as PNG pictures: the same bytes from the same results."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from counterpoise.arms.arm import BASELINE
+from counterpoise.core import tables
 from counterpoise.evaluation.metrics import HEADLINES, title
 from counterpoise.evaluation.scores import OF_CLASS, by_size
 from counterpoise.plotting.style import DPI, STYLE, save
@@ -26,6 +28,39 @@ VERDICT_STYLES = {"helps": ("#0072B2", "^"), "hurts": ("#D55E00", "v"), "cannot 
 DIFFERENCES = ["model", "metric", "arm", "against", "mean", "low", "high", "corrected_low", "corrected_high", "verdict"]
 PANELS_IN_A_ROW = 4
 RECALLS_IN_A_ROW = 3
+
+
+def draw(
+    views: dict[str, dict],
+    models: Sequence[str],
+    runs: Sequence[tuple[str, str, int]],
+    counts: dict[str, int],
+    names: dict[str, str],
+    folder: Path,
+) -> None:
+    """Write the tables that DVC plots, `confusion.csv`, `per_class.csv` and `curves.csv`, and the folder `pictures`.
+
+    Args:
+        views: `seeds`, from `scores.summarise`, and `answer`, from `bootstrap.answer`.
+        models: those of which there is a confusion matrix.
+        runs: arm, model and seed of every network; what its training logged lies in `folder`.
+        counts: training clips by label.
+        names: what people read, by label.
+        folder: where all of it lies.
+    """
+    pictures = folder / "pictures"
+    by_confusion, by_class = confusion_table(views["seeds"]), per_class_table(views["seeds"])
+    curves = [
+        curve_table(folder / f"training/{arm}-{model}/seed{seed}/plots/metrics", model, arm, seed)
+        for arm, model, seed in runs
+    ]
+    tables.write(by_confusion, folder / "confusion.csv")
+    tables.write(by_class, folder / "per_class.csv")
+    tables.write(pd.concat(curves), folder / "curves.csv")
+    for model in models:
+        confusion(by_confusion, model, counts, names, pictures / f"confusion_{model}.png")
+    recall_by_arm(by_class, names, pictures / "recall_by_arm.png")
+    differences(views["answer"], pictures / "differences.png")
 
 
 def confusion_table(seeds: dict) -> pd.DataFrame:
