@@ -36,8 +36,9 @@ import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
 
+from benchmarks.trials import MODEL, learned
 from counterpoise.arms import arm as arms
-from counterpoise.classifiers import networks, training
+from counterpoise.classifiers import training
 from counterpoise.classifiers.networks import io
 from counterpoise.classifiers.networks.network import Network
 from counterpoise.cli.params import Params
@@ -51,7 +52,6 @@ from counterpoise.splits.training_tables import Material
 from stages.base import paths
 from stages.base.work import NOTHING, is_empty, run
 
-MODEL = "cnn"
 BY_FILE, SEEN, RULE = "by_file", "seen", "rule"
 NAMES = {BY_FILE: "(a) by file", SEEN: "(b) seen", RULE: "(c) the rule"}
 PARTITIONS = ("train", "val", "test")
@@ -205,21 +205,8 @@ class Bench:
         network = self.trained(arm, seed) if way == RULE else None
         if network is None:
             print(f"training {name} on {len(train)} clips")
-            network = networks.build(MODEL, len(self.labels), p.audio, p.features, seed)
-            training.train(
-                network,
-                train,
-                self.labels,
-                p.audio,
-                p.classifier,
-                p.runtime,
-                self.device,
-                seed,
-                class_weights=None,
-                checkpoint=Checkpoint(self.work / "classifiers" / f"{name}.pt"),
-                report=lambda step, measured: None,
-                validation=None,
-            )
+            checkpoint = Checkpoint(self.work / "classifiers" / f"{name}.pt")
+            network = learned(p, self.labels, train, seed, self.device, checkpoint)
         probabilities = training.predict(network, test, p.audio, p.runtime, self.device, p.classifier.batch_size)
         column = SEEN if way == SEEN else arm
         table = scores.predictions(test, probabilities, self.labels, MODEL, column, seed, p.split.test_fold)

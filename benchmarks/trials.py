@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from counterpoise.arms import arm as arms
 from counterpoise.classifiers import networks, training
+from counterpoise.classifiers.networks.network import Network
 from counterpoise.cli.params import Params
 from counterpoise.core import runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
@@ -48,33 +50,12 @@ class Trial:
 
     def network(
         self, name: str, examples: pd.DataFrame, seed: int, arm: str = "none", taught: np.ndarray | None = None
-    ) -> networks.network.Network:
+    ) -> Network:
         """A network that has learned these examples in an arm's way, or what a teacher said of them `[N, K]`."""
-        p, how = self.p, arms.load(arm)
-        network = networks.build(MODEL, len(self.labels), p.audio, p.features, seed)
-        weights = training.class_weights(examples.label.tolist(), self.labels) if how.weighted else None
-        training.train(
-            network,
-            examples,
-            self.labels,
-            p.audio,
-            p.classifier,
-            p.runtime,
-            self.device,
-            seed,
-            weights,
-            None if self.folder is None else Checkpoint(self.folder / f"{name}-seed{seed}.pt"),
-            lambda step, measured: None,
-            None,
-            None,
-            p.classifier.mixup_alpha if how.mixup else None,
-            how.loss,
-            how.retrain_head,
-            taught,
-        )
-        return network
+        checkpoint = None if self.folder is None else Checkpoint(self.folder / f"{name}-seed{seed}.pt")
+        return learned(self.p, self.labels, examples, seed, self.device, checkpoint, arm, taught)
 
-    def predict(self, network: networks.network.Network, examples: pd.DataFrame) -> np.ndarray:
+    def predict(self, network: Network, examples: pd.DataFrame) -> np.ndarray:
         """Probabilities `[N, K]`."""
         p = self.p
         return training.predict(network, examples, p.audio, p.runtime, self.device, p.classifier.batch_size)
@@ -133,3 +114,38 @@ class Trial:
             for metric in ("macro_f1", "rare_ap"):
                 one = found.difference(MODEL, row, other, metric)
                 print(f"{row} against {other}: {metric} {one.mean:+.3f} [{one.low:+.3f}, {one.high:+.3f}]")
+
+
+def learned(
+    p: Params,
+    labels: list[str],
+    examples: pd.DataFrame,
+    seed: int,
+    device: torch.device,
+    checkpoint: Checkpoint | None,
+    arm: str = "none",
+    taught: np.ndarray | None = None,
+) -> Network:
+    """A network MODEL that has learned `tables.EXAMPLES` in an arm's way, as the stage trains it, unvalidated."""
+    how = arms.load(arm)
+    classifier = p.classifier.model_copy(update={"steps": round(how.steps * p.classifier.steps)})
+    network = networks.build(MODEL, len(labels), p.audio, p.features, seed)
+    training.train(
+        network,
+        examples,
+        labels,
+        p.audio,
+        classifier,
+        p.runtime,
+        device,
+        seed,
+        training.class_weights(examples.label.tolist(), labels) if how.weighted else None,
+        checkpoint,
+        lambda step, measured: None,
+        None,
+        mixup=p.classifier.mixup_alpha if how.mixup else None,
+        loss=how.loss,
+        retrain_head=how.retrain_head,
+        taught=taught,
+    )
+    return network
