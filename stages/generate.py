@@ -1,6 +1,7 @@
 """generate: fill a rare class up with variations of training clips, and keep those that are good."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ class Params(File):
 def main(label: str) -> None:
     p = Params.read()
     device, out = runtime.setup(p.runtime), paths.SYNTHETIC / label
+    aside = out / paths.REJECTED_BELOW
     planned = tables.read(paths.BALANCE / f"{label}.csv", tables.PLANNED)
     lineage = planned[list(tables.LINEAGE)]
     prune(out, keep=[])
@@ -70,12 +72,15 @@ def main(label: str) -> None:
             verdicts["kept"] = keep = herding.choose(learned, label, verdicts, embeddings, wanted)
             print(class_filter.summary(label, verdicts, sum(wanted.values())))
             class_filter.check_useful(label, verdicts)
-        out.mkdir(parents=True, exist_ok=True)
-        for clip_id, path in zip(lineage.clip_id[keep], lineage.path[keep], strict=True):
-            shutil.move(made[clip_id], path)
+        rejected = lineage[~keep]
+        rejected = rejected.assign(path=[(aside / f"{clip_id}.flac").as_posix() for clip_id in rejected.clip_id])
+        for row in (*lineage[keep].itertuples(), *rejected.itertuples()):
+            Path(row.path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(made[row.clip_id], row.path)
     tables.write(lineage[keep], out / "lineage.csv")
     if verdicts is not None:
         tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
+        tables.write(rejected, aside / "lineage.csv")
 
 
 if __name__ == "__main__":

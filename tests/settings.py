@@ -28,6 +28,7 @@ SECTIONS = {
     "Shallow": "shallow",
     "Ensembles": "ensembles",
     "Evaluation": "evaluation",
+    "Report": "report",
     "Runtime": "runtime",
 }
 

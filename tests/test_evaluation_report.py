@@ -6,41 +6,11 @@ import re
 import subprocess
 import sys
 
-import numpy as np
-import pandas as pd
 import pytest
+from fabricated import LABELS, SYSTEMS, metrics_of
 from rich.console import Console
-from settings import settings_of
 
-from counterpoise.arms import arm as arms_room
-from counterpoise.evaluation import bootstrap, report, scores
-from counterpoise.metrics.intervals import Evaluation
-
-LABELS = ["bark", "howl", "whine"]
-SYSTEMS = {"ensemble_of_all_arms": True, "denoisers": False}  # whether they are cheap
-TRAIN_CLIPS = {"bark": 120, "howl": 60, "whine": 12}
-
-
-def metrics_of(hits: dict[str, list[int]]) -> dict[str, dict]:
-    """Metrics of a fabricated model: of 20 test clips of each class, each arm and seed gets so many right."""
-    truth = np.repeat(LABELS, 20)
-    wrong = dict(zip(LABELS, LABELS[1:] + LABELS[:1], strict=True))
-    tables = []
-    for arm, seeds in hits.items():
-        for seed, right in enumerate(seeds):
-            predicted = [label if i % 20 < right else wrong[label] for i, label in enumerate(truth)]
-            probabilities = np.array([[name == label for label in LABELS] for name in predicted], float)
-            ids = [f"c{i}" for i in range(60)]
-            clips = pd.DataFrame({"clip_id": ids, "label": truth, "source_id": ids})
-            tables.append(scores.predictions(clips, probabilities, LABELS, "cnn", arm, seed, 1))
-    table, cheap = pd.concat(tables), {arm: arms_room.is_cheap(arm) for arm in hits} | SYSTEMS
-    return {
-        **scores.summarise(scores.score_runs(table, LABELS, ["whine"]), TRAIN_CLIPS, ["whine"]),
-        "answer": bootstrap.answer(
-            bootstrap.bootstrap(table, LABELS, ["whine"], settings_of(Evaluation, resamples=500)), cheap
-        ),
-        "errors": scores.errors(table, {clip: f"data/raw/{clip}.flac" for clip in ids}),
-    }
+from counterpoise.evaluation import report
 
 
 def printed(metrics: dict[str, dict], width: int = 80) -> str:
@@ -164,7 +134,7 @@ def test_a_narrow_terminal_gets_several_tables_of_recall():
 
 def test_the_report_says_where_to_look_next():
     text = printed(metrics_of(CLEAR))
-    for place in ("dvc plots show", "metrics/*.json", "data/synthetic/<class>/", "dvc exp run -S aug.factor=3"):
+    for place in ("dvc plots show", "metrics/*.json", "report/index.html", "dvc exp run -S aug.factor=3"):
         assert place in text
 
 

@@ -19,6 +19,7 @@ from counterpoise.ensembles.settings import Ensembles
 from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics.intervals import Evaluation
+from counterpoise.report.settings import Report
 from counterpoise.shallow.settings import Shallow
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.split import Split
@@ -50,6 +51,7 @@ class Params(File):
     shallow: Shallow
     ensembles: Ensembles
     evaluation: Evaluation
+    report: Report
     runtime: Runtime
 
     @field_validator("arms")

@@ -67,8 +67,8 @@ def show(metrics: dict[str, dict], console: Console) -> None:
     _print(
         [
             f"Rare classes: {rare}.",
+            "Look:      report/index.html has charts, and a room to listen in",
             "Pictures:  plots/pictures/ and `dvc plots show`; every number: metrics/*.json",
-            "Listen:    data/synthetic/<class>/",
             "Go on:     `dvc exp run -S aug.factor=3`, `dvc metrics diff`, `dvc plots diff`",
         ],
         console,
