@@ -77,7 +77,7 @@ def main(label: str) -> None:
     tables.write(lineage[keep], out / "lineage.csv")
     if verdicts is not None:
         tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
-    tell(out, f"{keep.sum():,} variations of {len(lineage):,} that were made")
+    tell(out, f"{keep.sum():,} of {len(lineage):,} variations kept")
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ def test_what_an_iterable_yields_goes_through_and_is_counted(log, clock):
     for sound in sounds:
         assert sound in "ab"
         clock.now += 20.0
-    first, _, last = log().splitlines()
+    first, last = log().splitlines()
     assert first == "filter: 1 of 2 batches, 20.0 s/batch, 00:20 left"
     assert last == "filter: 2 of 2 batches, 20.0 s/batch, 00:40 in all"
 

@@ -123,6 +123,8 @@ class Lines(Generic[T]):
         newest = (self.n - self._told) / max(now - self._last, 1e-9)
         self._rate = newest if not self._rate else NEWEST * newest + (1 - NEWEST) * self._rate
         self._told, self._last = self.n, now
+        if self.n == self.total and self.leave:
+            return  # the last line says it
         left = ""
         if self._rate and self.total and self.total > self.n:
             left = f"{tqdm.format_interval((self.total - self.n) / self._rate)} left"
