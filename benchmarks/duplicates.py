@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile
-from tqdm import tqdm
 
 from counterpoise.core import audio
+from counterpoise.core.progress import progress
 from counterpoise.datasets import duplicates
 
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
@@ -124,7 +124,7 @@ def measure(clips: pd.DataFrame, paths: list[Path]) -> None:
     """Print false alarms among the originals, and recall for each change, at several thresholds."""
     prints: dict[str, dict[str, np.ndarray]] = {change: {} for change in ("", *CHANGES)}
     spent = 0.0
-    for clip_id, path in zip(tqdm(clips.clip_id, desc="change clips", unit="clip"), paths, strict=True):
+    for clip_id, path in zip(progress(clips.clip_id, desc="change clips", unit="clip"), paths, strict=True):
         wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
         wave = np.ascontiguousarray(wave.T)
         begin = time.perf_counter()
@@ -281,7 +281,7 @@ def compare(clips: pd.DataFrame, paths: list[Path]) -> None:
     sounds = [soundfile.read(paths[i], dtype="float32", always_2d=True) for i in one]
     rows = []
     for seconds in LENGTHS:
-        waves = tqdm(((wave.T, rate) for wave, rate in sounds), desc=f"{seconds} s", total=len(one), unit="clip")
+        waves = progress(((wave.T, rate) for wave, rate in sounds), desc=f"{seconds} s", total=len(one), unit="clip")
         prints, spent = fingerprints(waves, seconds)
         for method in METHODS:
             choosing, judging = halves(prints[method])

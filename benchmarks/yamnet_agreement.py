@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from counterpoise.core import audio
+from counterpoise.core.progress import progress
 from counterpoise.embeddings import audioset
 from counterpoise.embeddings.yamnet import YAMNet, load_audioset, yamnet_patches
 
@@ -95,7 +95,7 @@ def main() -> None:
         interpreter.allocate_tensors()
         files = [file for folder in arguments.folders for file in choose(folder, arguments.clips)]
         results: dict[str, list[np.ndarray]] = {}
-        for file in tqdm(files):
+        for file in progress(files, desc="three networks", unit="clip"):
             wave = audio.read(file, 16000, 1)
             hops = max(0, -(-(wave.shape[1] - PATCH) // HOP))
             wave = audio.fit(wave, PATCH + hops * HOP)

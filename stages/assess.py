@@ -12,6 +12,7 @@ from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.embeddings.settings import Features
@@ -22,7 +23,7 @@ from counterpoise.metrics.intervals import Evaluation
 from counterpoise.splits import split
 from counterpoise.splits.split import Split
 from stages.base import paths
-from stages.base.work import is_empty, nothing, prune, run
+from stages.base.work import is_empty, nothing, prune, run, tell
 
 AT_MOST = 200  # real clips of a class that are measured, and what is made of them: a codec may take a second for each
 PICTURES = paths.PLOTS / "generated"
@@ -78,6 +79,8 @@ def main() -> None:
     names = {slug: info.name for slug, info in p.classes.items()}
     plots.quality(pd.concat(found), names, PICTURES / "quality.png")
     plots.spectrograms(shown, listener.spectrogram, p.audio.sample_rate, PICTURES / "spectrograms.png")
+    amount = counted(sum(map(len, made.values())), "variation")
+    tell(paths.METRICS / "generated.json", f"measures of {amount} of {counted(len(made), 'class')}")
 
 
 def write(found: list[pd.DataFrame], view: dict) -> None:

@@ -8,10 +8,11 @@ from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from stages.base import paths
-from stages.base.work import nothing, prune, run, working
+from stages.base.work import nothing, prune, run, tell, working
 
 
 class Params(File):
@@ -27,7 +28,6 @@ def main() -> None:
     if lineage.empty:
         return nothing(paths.AUGMENTED, "no arm needs classical variations or round trips")
     prune(paths.AUGMENTED, keep=[])
-    print("to make:", lineage.start.value_counts().to_dict())
 
     # Make it; what an interrupted run has finished is not made again
     device = runtime.setup(p.runtime)
@@ -44,6 +44,8 @@ def main() -> None:
         for start in lineage.start.unique():
             shutil.move(partial / start, paths.AUGMENTED)
     tables.write(lineage, paths.AUGMENTED / "lineage.csv")
+    kinds = ", ".join(f"{start} {amount:,}" for start, amount in lineage.start.value_counts().items())
+    tell(paths.AUGMENTED, f"{counted(len(lineage), 'clip')} ({kinds})")
 
 
 if __name__ == "__main__":

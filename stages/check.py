@@ -2,7 +2,7 @@
 
 from counterpoise.cli.params import Params
 from stages.base import paths
-from stages.base.work import prune, run
+from stages.base.work import prune, run, tell
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
         prune(folder, keep)
     paths.CHECKED.parent.mkdir(exist_ok=True)
     paths.CHECKED.write_text("params.yaml holds values that every stage can use\n")
+    tell(paths.CHECKED, "params.yaml holds values that every stage can use")
 
 
 if __name__ == "__main__":

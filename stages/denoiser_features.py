@@ -5,13 +5,14 @@ import json
 from counterpoise.codecs.latents import Normaliser, Packed, Shelf
 from counterpoise.core import runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import model, networks
 from counterpoise.diffusion_classifier import features, head
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from stages.base import paths
-from stages.base.work import is_empty, nothing, prune, run, working
+from stages.base.work import is_empty, nothing, prune, run, tell, working
 
 
 class Params(File):
@@ -46,6 +47,10 @@ def main() -> None:
         said, card = head.classify(found, clips, labels)
         tables.write(said, paths.DENOISER_FEATURES / "probabilities.csv", exact=True)
         (paths.DENOISER_FEATURES / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    tell(
+        paths.DENOISER_FEATURES,
+        f"probabilities of {counted(len(said), 'held-out clip')}, read of {counted(len(clips), 'clip')}",
+    )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 from counterpoise.codecs.latents import Normaliser, Packed, Shelf
 from counterpoise.core import runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import networks
@@ -15,7 +16,7 @@ from counterpoise.diffusion_classifier import losses, table
 from counterpoise.diffusion_classifier.losses import Denoiser
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
 from stages.base import paths
-from stages.base.work import is_empty, nothing, prune, run, working
+from stages.base.work import is_empty, nothing, prune, run, tell, working
 
 
 class Params(File):
@@ -47,6 +48,8 @@ def main() -> None:
         tables.write(rows, paths.DENOISER_LOSSES / "losses.csv", exact=True)
         card = {"elements": losses.elements(training, shelf, c), "volumes": losses.volumes(denoisers).tolist()}
         (paths.DENOISER_LOSSES / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    levels = f"{counted(len(denoisers), 'denoiser')} at {counted(len(c.sigmas), 'noise level')}"
+    tell(paths.DENOISER_LOSSES, f"losses of {counted(len(clips), 'held-out clip')} by {levels}")
 
 
 def denoisers_of(settings: DiffusionClassifier, labels: list[str], device: torch.device) -> list[Denoiser]:

@@ -3,11 +3,12 @@
 import pandas as pd
 
 from counterpoise.core import tables
+from counterpoise.core.progress import counted
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.collect import collect
 from counterpoise.datasets.settings import Data
 from stages.base import paths
-from stages.base.work import run
+from stages.base.work import clips_of_recordings, run, tell
 
 
 class Params(File):
@@ -27,12 +28,12 @@ def main() -> None:
     tables.write(found.duplicates, paths.DUPLICATES)
     tables.write(found.unlabelled, paths.UNLABELLED)
     tables.write(found.related, paths.RELATED)
-    print(f"{len(found.clips)} clips of {found.clips.source_id.nunique()} recordings")
+    tell(paths.REJECTED, counted(len(found.rejected), "rejected file"))
+    tell(paths.MENDED, f"{counted(len(found.mended), 'note')} on mended or doubtful files")
+    tell(paths.DUPLICATES, f"{counted(len(found.duplicates), 'pair')} of the same sound")
     if len(found.unlabelled):
-        print(f"{len(found.unlabelled)} clips of {found.unlabelled.source_id.nunique()} recordings without labels")
-    print(f"{len(found.rejected)} rejected ({paths.REJECTED})")
-    print(f"{len(found.mended)} notes on mended or doubtful files ({paths.MENDED})")
-    print(f"{len(found.duplicates)} pairs of the same sound ({paths.DUPLICATES})")
+        tell(paths.UNLABELLED, f"{clips_of_recordings(found.unlabelled)}, without labels")
+    tell(paths.CLIPS, f"{clips_of_recordings(found.clips)}, in {counted(found.clips.label.nunique(), 'class')}")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from counterpoise.codecs.round_trip import round_trip
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.naming import UNLABELLED
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from stages.base import paths
-from stages.base.work import run, working
+from stages.base.work import run, tell, working
 
 
 class Params(File):
@@ -40,6 +41,8 @@ def main() -> None:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
     paths.METRICS.mkdir(exist_ok=True)
     (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
+    without = f", and {len(unlabelled):,} of clips without labels" if len(unlabelled) else ""
+    tell(paths.LATENTS, f"{counted(len(clips), 'latent')} of {counted(len(p.classes), 'class')}{without}")
 
 
 if __name__ == "__main__":

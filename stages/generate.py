@@ -19,7 +19,7 @@ from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.generation import sdedit
 from counterpoise.generation.settings import Generate
 from stages.base import paths
-from stages.base.work import prune, run, working
+from stages.base.work import prune, run, tell, working
 
 
 class Params(File):
@@ -38,7 +38,8 @@ def main(label: str) -> None:
     lineage = planned[list(tables.LINEAGE)]
     prune(out, keep=[])
     if lineage.empty:
-        return tables.write(lineage, out / "lineage.csv")
+        tables.write(lineage, out / "lineage.csv")
+        return tell(out, "no variations; none are planned")
 
     # Sample and decode; what an interrupted run has finished is not made again
     shelf = Shelf([Packed(paths.LATENTS / f"{name}.safetensors") for name in p.classes])
@@ -81,6 +82,7 @@ def main(label: str) -> None:
     if verdicts is not None:
         tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
         tables.write(rejected, aside / "lineage.csv")
+    tell(out, f"{keep.sum():,} of {len(lineage):,} variations kept")
 
 
 if __name__ == "__main__":

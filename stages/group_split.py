@@ -7,6 +7,7 @@ import pandas as pd
 
 from counterpoise.arms import arm
 from counterpoise.core import seen, tables
+from counterpoise.core.progress import counted
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets import duplicates, plots, summary
 from counterpoise.generation.settings import Generate
@@ -14,7 +15,7 @@ from counterpoise.splits import audit, balance, split
 from counterpoise.splits.balance import Aug
 from counterpoise.splits.training_tables import Material
 from stages.base import paths
-from stages.base.work import is_empty, run
+from stages.base.work import clips_of_recordings, is_empty, run, tell
 
 
 class Params(File):
@@ -70,7 +71,11 @@ def main() -> None:
     names = {slug: info.name for slug, info in p.classes.items()}
     plots.collection(described, names, paths.PLOTS / "collection.png")
     print(*described["warnings"], sep="\n")
-    print(f"no leak: {json.dumps(proof['real'])}, {len(lineage)} added clips beside their roots")
+    real, added = clips_of_recordings(clips), counted(len(lineage), "added clip")
+    tell(
+        paths.SPLITS,
+        f"{counted(len(train), 'training table')}, val and test; no leak: {real}, {added} beside their roots",
+    )
 
 
 def lineage_of(folder: Path) -> pd.DataFrame:

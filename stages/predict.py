@@ -6,10 +6,11 @@ from counterpoise.classifiers import training
 from counterpoise.classifiers.networks import io
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import runtime, tables
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from stages.base import paths
-from stages.base.work import cache, run
+from stages.base.work import cache, run, tell
 
 
 class Params(File):
@@ -37,6 +38,7 @@ def main() -> None:
                 found.append(pd.concat([known, columns], axis=1))
     table = pd.concat(found)[list(tables.probabilities(labels))]
     tables.write(table.astype(tables.probabilities(labels)), paths.PROBABILITIES, exact=True)
+    tell(paths.PROBABILITIES, f"{counted(len(clips), 'held-out clip')} by {counted(len(found), 'network')}")
 
 
 if __name__ == "__main__":

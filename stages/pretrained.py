@@ -6,7 +6,7 @@ from counterpoise.embeddings import audioset
 from counterpoise.embeddings.settings import Yamnet
 from counterpoise.filtering.settings import ClassFilterSettings
 from stages.base import paths
-from stages.base.work import nothing, prune, run
+from stages.base.work import nothing, prune, run, tell
 
 
 class Params(File):
@@ -23,6 +23,7 @@ def main() -> None:
     prune(paths.PRETRAINED.parent, keep=[])
     print(f"converting {p.yamnet.source}", flush=True)
     audioset.convert(p.yamnet.source, paths.PRETRAINED)
+    tell(paths.PRETRAINED, "YAMNet with AudioSet's weights")
 
 
 if __name__ == "__main__":

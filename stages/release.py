@@ -16,7 +16,7 @@ from counterpoise.evaluation.expectation import expected_frequencies
 from counterpoise.release import choice, folder
 from counterpoise.release.card import card
 from stages.base import paths
-from stages.base.work import prune, run
+from stages.base.work import prune, run, tell
 
 
 class Params(File):
@@ -60,7 +60,7 @@ def main() -> None:
 
     prune(paths.RELEASE, keep=[])
     folder.write(paths.RELEASE, classifier, about, text)
-    print(f"{paths.RELEASE}: {chosen.arm}-{chosen.model}, seed {chosen.seed}")
+    tell(paths.RELEASE, f"{chosen.arm}-{chosen.model}, seed {chosen.seed}")
 
 
 if __name__ == "__main__":

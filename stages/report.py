@@ -23,7 +23,7 @@ from counterpoise.report import listening, page
 from counterpoise.report.settings import Report
 from counterpoise.splits.split import Split
 from stages.base import paths
-from stages.base.work import is_empty, prune, run, why_empty
+from stages.base.work import is_empty, prune, run, tell, why_empty
 
 
 class Params(File):
@@ -86,7 +86,7 @@ def main() -> None:
         paths.REPORT,
     )
     heard = sum(sum(own.values()) for own in sounds.values())
-    print(f"{paths.REPORT}/index.html: the answer, charts, and {heard} sounds of {len(sounds)} classes to listen to")
+    tell(paths.REPORT / "index.html", f"the answer, charts, and {heard:,} sounds of {len(sounds)} classes to listen to")
 
 
 def lineage_of(folder: Path) -> pd.DataFrame:

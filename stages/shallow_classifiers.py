@@ -6,6 +6,7 @@ import torch
 
 from counterpoise.core import runtime, tables
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.embeddings.embedder import Embedder
@@ -13,7 +14,7 @@ from counterpoise.embeddings.settings import Features
 from counterpoise.shallow import classifiers, features
 from counterpoise.shallow.settings import Shallow
 from stages.base import paths
-from stages.base.work import is_empty, nothing, prune, run
+from stages.base.work import is_empty, nothing, prune, run, tell
 
 
 class Params(File):
@@ -46,6 +47,8 @@ def main() -> None:
     said, card = classifiers.learn(p.shallow.classifiers, found, clips, list(p.classes))
     tables.write(said, paths.SHALLOW / "probabilities.csv", exact=True)
     (paths.SHALLOW / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    amount = counted(int((clips.partition != "train").sum()), "held-out clip")
+    tell(paths.SHALLOW, f"probabilities of {amount} by {', '.join(p.shallow.classifiers)}")
 
 
 if __name__ == "__main__":

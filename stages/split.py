@@ -6,7 +6,7 @@ from counterpoise.datasets.settings import Data
 from counterpoise.splits import split
 from counterpoise.splits.split import Split
 from stages.base import paths
-from stages.base.work import prune, run
+from stages.base.work import clips_of_recordings, prune, run, tell
 
 
 class Params(File):
@@ -27,7 +27,7 @@ def main() -> None:
     for label in p.classes:
         tables.write(clips[clips.label == label], paths.SPLIT / f"{label}.csv")
     for name, own in clips.groupby("partition"):
-        print(f"{name}: {len(own)} clips of {own.source_id.nunique()} recordings")
+        tell(paths.ALL, f"{name}, {clips_of_recordings(own)}")
 
     # What the shared base may learn beside them
     unlabelled, related = tables.read(paths.UNLABELLED, tables.CLIPS), tables.read(paths.RELATED, tables.RELATED)
@@ -35,7 +35,7 @@ def main() -> None:
     tables.write(unlabelled, paths.UNLABELLED_SPLIT)
     for name, own in unlabelled.groupby("partition"):
         why = {"train": "the shared base may learn them", "unused": "they share sound with recordings of val or test"}
-        print(f"unlabelled, {name}: {len(own)} clips of {own.source_id.nunique()} recordings; {why[name]}")
+        tell(paths.UNLABELLED_SPLIT, f"{name}, {clips_of_recordings(own)}; {why[name]}")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.naming import UNLABELLED
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.diffusion import model, networks, training
 from counterpoise.diffusion.settings import Diffusion
 from stages.base import paths
-from stages.base.work import curves, nothing, prune, run, working
+from stages.base.work import curves, nothing, prune, run, tell, working
 
 
 class Params(File):
@@ -67,6 +68,8 @@ def main() -> None:
             "base",
         )
         model.save_base(paths.BASE, network, trained.early, normaliser, labels, pool.clip_ids)
+    learned = counted(len(training_ids) + sum(len(rows) for _, rows in apart), "clip")
+    tell(paths.BASE, f"{counted(trained.steps, 'step')} on {learned}, loss {trained.loss:.3f}")
 
 
 if __name__ == "__main__":

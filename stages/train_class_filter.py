@@ -2,12 +2,12 @@
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from counterpoise.arms import arm
 from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import audio, runtime, tables
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import counted, progress
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.embeddings.settings import Features
@@ -17,7 +17,7 @@ from counterpoise.filtering.settings import ClassFilterSettings
 from counterpoise.generation.settings import Generate
 from counterpoise.splits import split
 from stages.base import paths
-from stages.base.work import nothing, prune, run, working
+from stages.base.work import nothing, prune, run, tell, working
 
 
 class Params(File):
@@ -61,10 +61,12 @@ def main() -> None:
 
         # Which class is which
         embedded = []
-        for path in tqdm(examples.path, desc="class filter", unit="clip"):
+        for path in progress(examples.path, desc="class filter", unit="clip"):
             wave = torch.from_numpy(audio.read(path, p.audio.sample_rate, p.audio.channels))
             embedded.append(embedder.embed(wave[None], p.audio.sample_rate)[0].numpy())
         ClassFilter.fit(np.stack(embedded), examples, labels, embedder.name).save(paths.CLASS_FILTER)
+    heard = f"{counted(len(examples), 'clip')} of {counted(len(labels), 'class')}"
+    tell(paths.CLASS_FILTER, f"it has learned {heard} by {embedder.name}")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,12 @@ from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import runtime, tables
 from counterpoise.core.audio import Audio
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.embeddings.settings import Features
 from stages.base import paths
-from stages.base.work import cache, curves, run, working
+from stages.base.work import cache, curves, run, tell, working
 
 
 class Params(File):
@@ -63,6 +64,8 @@ def main(arm: str, model: str) -> None:
                 )
             card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
             io.save(paths.CLASSIFIER / name / f"seed{seed}", network, card)
+    trained = f"{counted(len(c.seeds), 'network')} of {counted(c.steps, 'step')}"
+    tell(paths.CLASSIFIER / name, f"{trained} on {counted(len(examples), 'clip')}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import File
 from counterpoise.diffusion import training
@@ -15,7 +16,7 @@ from counterpoise.embeddings.settings import Features
 from counterpoise.generation import early_stopping
 from counterpoise.generation.settings import Generate
 from stages.base import paths
-from stages.base.work import curves, run, working
+from stages.base.work import curves, run, tell, working
 
 
 class Params(File):
@@ -47,6 +48,7 @@ def main(label: str) -> None:
             denoiser, clip_ids = Model.fresh(pool, d, codecs.kind(p.codec.name).picture), []
         else:
             denoiser, clip_ids = Model.of_base(paths.BASE, label, tuned=steps > 0), seen.read(paths.BASE)["clip_ids"]
+        learned = "the shared base as it is"
         if steps:
             clip_ids = [*clip_ids, *pool.clip_ids]
             validation = early_stopping.begin(
@@ -80,10 +82,11 @@ def main(label: str) -> None:
             denoiser = denoiser.with_weak(trained.early)
             if validation:
                 validation.finish(out)
-            print(f"{label}: {trained.steps} steps on {len(rows)} clips, loss {trained.loss:.3f}")
+            learned = f"{counted(trained.steps, 'step')} on {counted(len(rows), 'clip')}, loss {trained.loss:.3f}"
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
         denoiser.save(out, label, clip_ids)
+    tell(out, learned)
 
 
 if __name__ == "__main__":

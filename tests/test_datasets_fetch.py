@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from counterpoise.core.progress import Lines
 from counterpoise.datasets import fetch as module
 from counterpoise.datasets.fetch import NOTICE, Archive, FetchError, fetch
 from counterpoise.datasets.unpack import ArchiveError
@@ -182,12 +183,12 @@ def test_a_later_run_goes_on_where_an_earlier_one_was_cut(tmp_path, serve):
 def test_an_interrupted_download_is_not_taken_for_complete_and_goes_on_later(tmp_path, serve, monkeypatch):
     address, seen = serve({"/a": ranged()})
 
-    class Interrupted(module.tqdm):
+    class Interrupted(Lines):
         def update(self, n=1):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "tqdm", Interrupted)
+        patch.setattr(module, "progress", Interrupted)
         get(tmp_path, archive(f"{address}/a"))
     assert nothing_counts_as_complete(tmp_path)
     get(tmp_path, archive(f"{address}/a"))

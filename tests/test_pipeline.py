@@ -282,7 +282,7 @@ def test_the_base_learns_sounds_without_labels_but_none_of_a_held_out_recording(
     soundfile.write(named / "silent.wav", np.zeros(12000), 16000)
     change(repo, {"diffusion": {"init": "shared", "base_steps": 3}})
     output = sh("dvc", "repro", "group_split", "denoiser_features", "denoiser_losses", at=repo)
-    assert "unlabelled, unused: 1 clips of 1 recordings; they share sound with recordings of val or test" in output
+    assert "unlabelled.csv: unused, 1 clip of 1 recording; they share sound with recordings of val or test" in output
     pd.testing.assert_frame_equal(pd.read_csv(repo / "data/split/all.csv"), before)
 
     # What may be learned

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm import tqdm  # the workers' environments have no counterpoise.core.progress
 
 LEARNING_RATE, WARMUP_STEPS = 1e-3, 30  # as ours; the packages' 1e-4 and less are for hundreds of thousands of steps
 SAMPLING_BATCH = 15  # clips
@@ -50,7 +50,7 @@ def train(
     losses: list[float] = []
     schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1 / WARMUP_STEPS, total_iters=WARMUP_STEPS)
     start = time.perf_counter()
-    with tqdm(unit="step", mininterval=10) as progress:
+    with tqdm(unit="step", mininterval=10, disable=None) as progress:
         while time.perf_counter() - start < 60 * minutes:
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 loss = loss_of()

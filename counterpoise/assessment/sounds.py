@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.core import audio
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import progress
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 from counterpoise.metrics import c2st, signal
 
@@ -50,7 +50,7 @@ class Listener:
             AudioError: a file cannot be read.
         """
         embeddings, statistics, silent, clipped = [], [], [], []
-        for path in tqdm(clips.path, desc=name, unit="clip"):
+        for path in progress(clips.path, desc=name, unit="clip"):
             wave = audio.read(path, self.form.sample_rate, self.form.channels)
             sound = torch.from_numpy(wave)[None]
             embeddings.append(self.embed(sound, self.form.sample_rate)[0].numpy())

@@ -7,13 +7,13 @@ gains by decoder artefacts and repetition.
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from counterpoise.augment import effects
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Shelf, batches, lengthened
 from counterpoise.core import audio
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import progress
 
 MULTIPLE = 16  # latent frames; clips whose lengths are rounded up to the same multiple share a batch
 
@@ -30,7 +30,7 @@ def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -
         AudioError: a root cannot be read.
     """
     source = dict(zip(clips.clip_id, clips.path))
-    for row in tqdm(lineage.itertuples(), total=len(lineage), desc="classic", unit="clip", disable=lineage.empty):
+    for row in progress(lineage.itertuples(), total=len(lineage), desc="classic", unit="clip", disable=lineage.empty):
         path = Path(row.path)
         if not path.exists():
             wave = audio.read(source[row.root_clip_id], settings.sample_rate, settings.channels)
@@ -50,7 +50,9 @@ def write_over_backgrounds(lineage: pd.DataFrame, clips: pd.DataFrame, settings:
         AudioError: a clip cannot be read.
     """
     source = dict(zip(clips.clip_id, clips.path))
-    for row in tqdm(lineage.itertuples(), total=len(lineage), desc="background", unit="clip", disable=lineage.empty):
+    for row in progress(
+        lineage.itertuples(), total=len(lineage), desc="background", unit="clip", disable=lineage.empty
+    ):
         path = Path(row.path)
         if not path.exists():
             wave, background = (
@@ -77,7 +79,7 @@ def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, 
     seconds = dict(zip(clips.clip_id, clips.seconds))
     rows = list(lineage.itertuples())
     grouped = batches([shelf.frames(row.root_clip_id) for row in rows], MULTIPLE, batch_size)
-    for batch in tqdm(grouped, desc="round trips", unit="batch", disable=lineage.empty):
+    for batch in progress(grouped, desc="round trips", unit="batch", disable=lineage.empty):
         if all(Path(rows[i].path).exists() for i in batch):
             continue
         sources = [shelf[rows[i].root_clip_id] for i in batch]

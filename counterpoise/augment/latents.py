@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise import codecs
 from counterpoise.augment import effects
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Packed, Pool, Writer, reflect
 from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import seed_for
 
 MARGIN = 16  # latent frames beyond the end of a clip, so that neither codec nor stretch meets its edge
@@ -78,7 +78,7 @@ def _copies(
     if not path.exists():
         clips = packed.clips.iloc[np.repeat(rows, copies)]
         writer, put = Writer(path, clips, packed.channels), 0
-        for row in tqdm(rows, desc=f"augment {clips.label.iloc[0]}", unit="clip"):
+        for row in progress(rows, desc=f"augment {clips.label.iloc[0]}", unit="clip"):
             latent, clip_id = packed[row], packed.clips.clip_id.iloc[row]
             for number in range(copies):
                 writer.put(put, augmented(latent, codec, seed_for("altered", seed, clip_id, number)))

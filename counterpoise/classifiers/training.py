@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
-from tqdm import tqdm
 
 from counterpoise.classifiers import augmentation, batches, losses
 from counterpoise.classifiers.losses import Loss
@@ -22,6 +21,7 @@ from counterpoise.classifiers.settings import Classifier
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.audio import Audio
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.embeddings import cache as kept
 
@@ -155,9 +155,9 @@ def train(
         )
         order = itertools.chain(order, ends)
     loaded = batches.load(inputs, runtime, order)
-    progress = tqdm(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
+    bar = progress(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
     model.train()
-    for step, (rows, batch) in enumerate(progress, start=done + 1):
+    for step, (rows, batch) in enumerate(bar, start=done + 1):
         # The head alone
         if step == switch + 1:
             _renew(model.head, seed)

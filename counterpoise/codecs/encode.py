@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Writer
 from counterpoise.core import audio
+from counterpoise.core.progress import progress
 
 
 def encode(codec: Codec, clips: pd.DataFrame, path: Path, batch_size: int) -> None:
@@ -27,7 +27,7 @@ def encode(codec: Codec, clips: pd.DataFrame, path: Path, batch_size: int) -> No
     writer = Writer(path, clips.assign(frames=frames), codec.latent_channels)
     order = np.argsort(clips.seconds.to_numpy(), kind="stable")
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    for batch in tqdm(batches, desc=f"encode {clips.label.iloc[0]}", unit="batch"):
+    for batch in progress(batches, desc=f"encode {clips.label.iloc[0]}", unit="batch"):
         for row, latent in zip(batch, codec.encode(extended_waves(codec, clips.path.iloc[batch]))):
             writer.put(row, latent)
     writer.close()

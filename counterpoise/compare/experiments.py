@@ -19,9 +19,9 @@ from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.progress import progress
 
 WORKSPACE = "workspace"
 # Columns of words: class names may well be numbers.
@@ -77,7 +77,7 @@ def collect(num: int = 1, all_branches: bool = False) -> tuple[list[Experiment],
     command = ["exp", "show", "--json", "--num", str(num), *(["--all-branches"] if all_branches else [])]
     rows = list(_rows(json.loads(_dvc(*command))))
     found, unfinished = [], []
-    for name, rev, state, data, of_dvc in tqdm(rows, desc="runs", unit="run", leave=False, disable=None):
+    for name, rev, state, data, of_dvc in progress(rows, desc="runs", unit="run", leave=False):
         if state != "success":
             unfinished.append(f"{name} {STATES.get(state, state).format(name=name)}")
             continue

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.signal import fftconvolve, lfilter
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, audio, tables
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import seed_for
 from counterpoise.datasets.settings import Data
 
@@ -96,7 +96,7 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> tuple[pd.DataF
             "Mend `classes` in params.yaml and run `dvc repro`."
         )
     rows = []
-    for label in tqdm(classes, desc="dogs", unit="class"):
+    for label in progress(classes, desc="dogs", unit="class"):
         folder = raw / label
         folder.mkdir(parents=True, exist_ok=True)
         for (partition, fold), amount in zip(FOLDS.items(), RECORDINGS[label]):

@@ -22,10 +22,10 @@ import scipy.fft
 import scipy.signal
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
 
 from counterpoise.core import audio, tables
 from counterpoise.core.naming import UNLABELLED
+from counterpoise.core.progress import progress
 
 # The fingerprint
 RATE = 16000  # Hz
@@ -133,7 +133,7 @@ def _near(prints: list[np.ndarray], unit: np.ndarray) -> pd.DataFrame:
     ones = _shares_of_ones(words, start)
     neighbours = _neighbours(words, clip, unit)
     similar = [pd.DataFrame({"a": 0, "b": 0, "similarity": 0.0, "overlap": 0}, index=[])]
-    for part in tqdm(_portions(length, PART), desc="compare sounds", unit="part"):
+    for part in progress(_portions(length, PART), desc="compare sounds", unit="part"):
         windows = np.arange(start[part][0], start[part][-1] + length[part][-1])
         pairs = _candidates(windows, neighbours, clip, start)
         pairs["overlap"] = np.minimum(length[pairs.a], length[pairs.b] + pairs.offset) - pairs.offset.clip(lower=0)

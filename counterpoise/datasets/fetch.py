@@ -15,9 +15,9 @@ from typing import TypeGuard
 import pooch
 import requests
 import urllib3
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import exclusive
 from counterpoise.datasets.unpack import ArchiveError, unpack
 
@@ -180,7 +180,7 @@ def _request(url: str, part: Path, max_bytes: int, timeout: tuple[float, float])
         start = first  # 0 where the server ignored the range and sends everything
         with open(part, "ab" if start else "wb") as file:
             version_file.write_text(json.dumps(version), encoding="utf-8")
-            with tqdm(desc=url, total=version["bytes"], initial=start, unit="B", unit_scale=True) as bar:
+            with progress(desc=url, total=version["bytes"], initial=start, unit="B", unit_scale=True) as bar:
                 for block in response.raw.stream(2**16, decode_content=False):
                     if file.tell() + len(block) > max_bytes:
                         file.truncate(0)

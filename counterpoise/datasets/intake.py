@@ -18,10 +18,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 import soundfile
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, audio, tables
 from counterpoise.core.naming import UNLABELLED, clip_id, printable
+from counterpoise.core.progress import progress
 from counterpoise.datasets.settings import Data
 
 SAMPLE_RATES = (8000, 192000)  # Hz
@@ -99,7 +99,7 @@ def admit(
     taken: dict[str, str] = {}  # by clip_id: the file
     root = data.unlabelled if where == UNLABELLED else data.path
     columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
-    for path, label, source_id, fold in tqdm(zip(*columns), desc="read audio", total=len(files), unit="file"):
+    for path, label, source_id, fold in progress(zip(*columns), desc="read audio", total=len(files), unit="file"):
         below = _below(path, raw, root)
         if where == UNLABELLED:
             below = f"{UNLABELLED}/{below}"

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tqdm import tqdm
-
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.progress import progress
 
 MAX_ENTRIES = 100_000  # files and folders in one archive
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, OSError)
@@ -57,7 +56,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int, finish: Callable[[Path],
 def _untar(path: Path, folder: Path, max_bytes: int) -> None:
     left, entries = max_bytes, 0
     with tarfile.open(path) as archive:
-        for member in tqdm(archive, desc=f"unpack {path.name}", unit="file"):
+        for member in progress(archive, desc=f"unpack {path.name}", unit="file"):
             left, entries = left - member.size, entries + 1
             _allow(path, member.name, member.isfile() or member.isdir(), left, entries)
             archive.extract(member, folder, filter="data")
@@ -70,7 +69,7 @@ def _untar(path: Path, folder: Path, max_bytes: int) -> None:
 def _unzip(path: Path, folder: Path, max_bytes: int) -> None:
     left = max_bytes
     with zipfile.ZipFile(path) as archive:
-        for entries, info in enumerate(tqdm(archive.infolist(), desc=f"unpack {path.name}", unit="file"), start=1):
+        for entries, info in enumerate(progress(archive.infolist(), desc=f"unpack {path.name}", unit="file"), start=1):
             left -= info.file_size
             kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the archiver knew no Unix modes
             plain = kind in (0, stat.S_IFREG, stat.S_IFDIR) and not info.flag_bits & 1

@@ -9,11 +9,11 @@ import torch
 from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.codecs.latents import Normaliser, Pool, reflect
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime, autocast, compiled
 from counterpoise.diffusion import edm, muon
 from counterpoise.diffusion.networks import Denoiser
@@ -117,7 +117,7 @@ def train(
     # Train
     network.train()
     denoise = compiled(network, runtime, device)
-    progress = tqdm(initial=len(losses), total=steps, desc=name, unit="step")
+    bar = progress(initial=len(losses), total=steps, desc=name, unit="step")
     for step in range(len(losses) + 1, steps + 1):
         if best.over:
             break
@@ -141,10 +141,10 @@ def train(
             part.step()
         ema.step(network.parameters())
         losses.append(loss.item())
-        progress.update()
+        bar.update()
         if step % REPORT_EVERY == 0:
             report(step, _recent(losses))
-            progress.set_postfix(loss=f"{_recent(losses):.3f}")
+            bar.set_postfix(loss=f"{_recent(losses):.3f}")
         if step == early_at:
             with averaged(network, ema):
                 early = copied(network)
@@ -163,7 +163,7 @@ def train(
                 }
             )
 
-    progress.close()
+    bar.close()
     ema.copy_to(network.parameters())
     if best.weights:
         network.load_state_dict(best.weights)

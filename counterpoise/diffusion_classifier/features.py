@@ -11,10 +11,10 @@ from contextlib import ExitStack
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.codecs.latents import Normaliser, Shelf, batches, lengthened
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.diffusion import edm
 from counterpoise.diffusion.networks import Denoiser
@@ -67,7 +67,7 @@ def measure(
     if state := checkpoint.load():
         found = state["features"]
 
-    progress = tqdm(initial=sum(map(len, found)), total=len(clip_ids), desc="features", unit="clip")
+    bar = progress(initial=sum(map(len, found)), total=len(clip_ids), desc="features", unit="clip")
     for rows in order[len(found) :]:
         clean = normaliser(lengthened([shelf[clip_ids[row]] for row in rows], network.frame_multiple))
         noise = torch.stack([_noise(clean.shape[1:], settings.seed, clip_ids[row]) for row in rows])
@@ -77,10 +77,10 @@ def measure(
             outputs = _outputs(network, scaled, c_noise)
         own = [[_own(output[at], lengths[row], clean.shape[2]) for output in outputs] for at, row in enumerate(rows)]
         found.append(torch.stack([_statistics(activations) for activations in own]).cpu())
-        progress.update(len(rows))
+        bar.update(len(rows))
         if len(found) % SAVE_EVERY == 0:
             checkpoint.save({"features": found})
-    progress.close()
+    bar.close()
     features = torch.cat(found)
     return features[np.argsort(np.concatenate(order))].numpy()
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.codecs.latents import Normaliser, Shelf, batches, lengthened
 from counterpoise.core.checkpoint import Checkpoint
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime, autocast, seed_for
 from counterpoise.diffusion import edm
 from counterpoise.diffusion_classifier.settings import DiffusionClassifier
@@ -87,7 +87,7 @@ def measure(
         found, done = state["losses"], state["batches"]
 
     order = batches(lengths, multiple, settings.batch_size)
-    progress = tqdm(initial=sum(map(len, order[:done])), total=len(clip_ids), desc="denoise", unit="clip")
+    bar = progress(initial=sum(map(len, order[:done])), total=len(clip_ids), desc="denoise", unit="clip")
     for at, rows in enumerate(order[done:], start=done + 1):
         sources = lengthened([_middle(shelf[clip_ids[row]], lengths[row]) for row in rows], multiple)
         own = torch.tensor([lengths[row] for row in rows])
@@ -101,9 +101,9 @@ def measure(
                     clean = each.normaliser(sources).to(device)
                     squares = _squares(each, clean, noise, sigma, runtime, device).cpu() * inside
                     found[rows, k, level, draw] = squares.double().sum(dim=(1, 2)) / (own * sources.shape[1])
-        progress.update(len(rows))
+        bar.update(len(rows))
         checkpoint.save({"losses": found, "batches": at})
-    progress.close()
+    bar.close()
     return found.numpy()
 
 

@@ -4,18 +4,18 @@ import hashlib
 import inspect
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core import audio as sound
 from counterpoise.core.audio import Audio
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime
 
 CHECKSUM_BYTES = 16
@@ -65,7 +65,7 @@ def embed_clips(
     was_training = network.training
     network.to(device).eval()
     if cache is None:
-        embedded: Sequence[np.ndarray] = [_embed(network, path, audio, device) for path in _progress(examples.path)]
+        embedded: Sequence[np.ndarray] = [_embed(network, path, audio, device) for path in _shown(examples.path)]
     else:
         embedded = _embed_into(cache / key(network, audio, runtime, device), network, examples, audio, device)
     network.train(was_training)
@@ -78,7 +78,7 @@ def _embed_into(folder: Path, network: Any, examples: pd.DataFrame, audio: Audio
     lacking = np.array([_read(file) is None for file in files], dtype=bool)
     missing = examples[lacking].drop_duplicates("sha256")
     tables.check_contents(missing)
-    for path, digest in zip(_progress(missing.path), missing.sha256):
+    for path, digest in zip(_shown(missing.path), missing.sha256):
         _write(folder / f"{digest}.npy", _embed(network, path, audio, device))
     return Kept(files)
 
@@ -95,8 +95,8 @@ def key(network: Any, audio: Audio, runtime: Runtime, device: torch.device) -> s
     return digest.hexdigest()[:32]
 
 
-def _progress(paths: pd.Series) -> tqdm:
-    return tqdm(paths.tolist(), desc="embeddings", unit="clip", disable=paths.empty)
+def _shown(paths: pd.Series) -> Iterable[str]:
+    return progress(paths.tolist(), desc="embeddings", unit="clip", disable=paths.empty)
 
 
 @torch.inference_mode()

@@ -26,11 +26,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from scipy import stats
-from tqdm import tqdm
 
 from counterpoise.arms import arm as arms
 from counterpoise.arms.arm import BASELINE
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.progress import progress
 from counterpoise.evaluation import metrics, scores
 from counterpoise.evaluation.metrics import HEADLINES, METRICS, Outcome
 from counterpoise.metrics.intervals import Evaluation
@@ -187,7 +187,7 @@ def bootstrap(predictions: pd.DataFrame, labels: list[str], rare: list[str], eva
     runs = {pair: np.zeros((len(folds), len(seeds[pair[0]]), len(of_metric))) for pair in pairs}
     resampled = {pair: np.zeros((draws, len(of_metric))) for pair in runs}
     amounts = np.zeros((len(folds), len(labels)), dtype=int)  # recordings in each stratum
-    for f, fold in enumerate(tqdm(folds, desc="bootstrap", unit="fold")):
+    for f, fold in enumerate(progress(folds, desc="bootstrap", unit="fold")):
         recording, strata, outcomes = _outcomes(predictions[predictions.fold == fold], labels, rare)
         amounts[f] = np.bincount(strata, minlength=len(labels))
         for (model, arm, seed), outcome in outcomes.items():

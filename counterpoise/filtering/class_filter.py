@@ -11,10 +11,10 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.classifiers.networks import io
 from counterpoise.core import CounterpoiseError, seen, tables
+from counterpoise.core.progress import progress
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.metrics import kad, signal
 
@@ -158,7 +158,7 @@ def examine_all(
         What `examine` says of them, and their embeddings `[N, D]`.
     """
     verdicts, embeddings = [tables.table([], VERDICT)], []
-    for sound in tqdm(sounds, desc=f"filter {label}", unit="clip"):
+    for sound in progress(sounds, desc=f"filter {label}", unit="clip"):
         wave = torch.from_numpy(sound)[None]
         embeddings.append(embed(wave).numpy())
         verdicts.append(examine(class_filter, label, wave, embeddings[-1]))

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from counterpoise.augment import effects
 from counterpoise.augment.latents import augmented
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Shelf, batches, reflect
 from counterpoise.core import tables
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime, seed_for
 from counterpoise.diffusion import sampling
 from counterpoise.diffusion.model import Model
@@ -144,7 +144,7 @@ def make(
     network.to(memory_format=torch.channels_last)  # measured a fifth faster on CPUs; training is slower by as much
     frames = [shelf.frames(root) for root in lineage.root_clip_id]
     grouped = batches(frames, network.frame_multiple, generate.batch_size, lineage.strength.tolist())
-    for batch in tqdm(grouped, desc="variations", unit="batch"):
+    for batch in progress(grouped, desc="variations", unit="batch"):
         rows = lineage.iloc[batch]
         if finished(rows.clip_id.tolist()):
             continue

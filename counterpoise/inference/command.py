@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from tqdm import tqdm
-
-from counterpoise.core import CounterpoiseError, runtime
+from counterpoise.core import CounterpoiseError, progress, runtime
 from counterpoise.core.naming import printable
 from counterpoise.datasets import own
 from counterpoise.inference import classify
@@ -105,14 +103,14 @@ def _hear(
 ) -> tuple[int, int]:
     """How many files were heard, and how many were not."""
     heard = failed = 0
-    with tqdm(total=len(sources), desc="classify", unit="file", disable=None, leave=False) as bar:
+    with progress.progress(total=len(sources), desc="classify", unit="file", leave=False) as bar:
 
-        def progress(name: str, seconds: float) -> None:
+        def heard_so_far(name: str, seconds: float) -> None:
             long = seconds >= LONG
             bar.set_postfix_str(f"{seconds / 60:.1f} min of {printable(name)[-40:]}" if long else "", refresh=False)
             bar.update(0)
 
-        for answer in classify.classify(classifier, sources, hop, batch_size, keep_windows, progress):
+        for answer in classify.classify(classifier, sources, hop, batch_size, keep_windows, heard_so_far):
             bar.update()
             if isinstance(answer, Failure):
                 failed += 1
@@ -214,7 +212,7 @@ def _file_each(output: Path | None, style: Format, shown: Shown, below: dict[str
 def _lines(stream: TextIO, lines: list[str]) -> None:
     encoding = stream.encoding or "utf-8"
     for line in lines:  # a name may hold what the terminal cannot show
-        tqdm.write(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+        progress.write(line.encode(encoding, "backslashreplace").decode(encoding), stream)
 
 
 def _tell(name: str, what: str) -> None:
@@ -222,4 +220,4 @@ def _tell(name: str, what: str) -> None:
 
 
 def _say(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
+    progress.write(line, sys.stderr)

@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
-from tqdm import tqdm
 
 from counterpoise.core import tables
+from counterpoise.core.progress import progress
 from counterpoise.shallow.features import MFCC
 
 FOLDS = 5  # at most; as many as the class with the fewest has recordings
@@ -172,12 +172,12 @@ def _choose(
     if not folds:
         return kind.usual, kind.temperature, None
     found = {}
-    with tqdm(total=len(kind.grid) * len(folds), desc=name, unit="fold") as progress:
+    with progress(total=len(kind.grid) * len(folds), desc=name, unit="fold") as bar:
         for C in kind.grid:
             scores = np.empty((len(truth), len(set(truth))))
             for train, held_out in folds:
                 scores[held_out] = kind.fit(features[train], truth[train], C)(features[held_out])
-                progress.update()
+                bar.update()
             found[C] = calibrate(scores, truth, kind.temperature)
     best = min(found, key=lambda C: found[C][1])
     return best, *found[best]

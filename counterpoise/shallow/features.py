@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import torch
 import torchaudio
-from tqdm import tqdm
 
 from counterpoise.core import audio as sound
+from counterpoise.core.progress import progress
 from counterpoise.embeddings.settings import Features
 from counterpoise.embeddings.spectrogram import MelSpectrogram
 
@@ -62,7 +62,7 @@ def measure(
         AudioError: a clip cannot be read.
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in listeners}
-    for path in tqdm(paths, desc="features", unit="clip"):
+    for path in progress(paths, desc="features", unit="clip"):
         wave = sound.read(path, sample_rate, channels=1)[:, : round(seconds * sample_rate)]
         for name, listener in listeners.items():
             found[name].append(listener(wave))

@@ -11,9 +11,9 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from tqdm import tqdm
 
 from counterpoise.core import CounterpoiseError, tables
+from counterpoise.core.progress import progress
 from counterpoise.core.runtime import seed_for
 from counterpoise.core.settings import Section
 from counterpoise.datasets.settings import Data
@@ -173,5 +173,5 @@ def examples(real: pd.DataFrame, synthetic: pd.DataFrame | None, sha256: Callabl
     if synthetic is not None:
         table = pd.concat([table, synthetic.assign(synthetic=True)])
     table = table.sort_values("clip_id", ignore_index=True, kind="stable")
-    table["sha256"] = [sha256(path) for path in tqdm(table.path, desc="hash audio", unit="clip")]
+    table["sha256"] = [sha256(path) for path in progress(table.path, desc="hash audio", unit="clip")]
     return table[list(tables.EXAMPLES)].astype(tables.EXAMPLES)

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from counterpoise.core import CounterpoiseError, runtime
+from counterpoise.core.progress import counted
 
 if TYPE_CHECKING:
+    import pandas as pd
     from dvc.repo import Repo
 
 NOTHING = "nothing.txt"  # in outputs that hold nothing, with the reason
@@ -91,12 +93,22 @@ def curves(folder: Path) -> Iterator[Callable[..., None]]:
         yield report
 
 
+def tell(output: Path, what: str) -> None:
+    """Say at the end of a stage what lies in an output now."""
+    print(f"{output}: {what}", flush=True)
+
+
+def clips_of_recordings(clips: "pd.DataFrame") -> str:
+    """How many there are, for :func:`tell`: rows with a `source_id`."""
+    return f"{counted(len(clips), 'clip')} of {counted(clips.source_id.nunique(), 'recording')}"
+
+
 def nothing(folder: Path, why: str) -> None:
     """Leave an output that says why there is nothing in it; DVC warns of empty folders."""
     prune(folder, keep=[])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / NOTHING).write_text(why + "\n")
-    print(why)
+    tell(folder, f"nothing; {why}")
 
 
 def is_empty(folder: Path) -> bool:
