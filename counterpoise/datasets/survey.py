@@ -61,12 +61,14 @@ def survey(data: Data, classes: Mapping[str, str], raw: Path) -> Survey:
     """
     without = unlabelled.listing(data)
     added = intake.foresee(without, raw, data, "unlabelled")
-    state, archive, others = "there", None, []
+    state: Literal["there", "made", "fetched"] = "there"
+    archive: Archive | None = None
+    others: list[str] = []
     files = tables.table([], tables.FILES)
     if data.dataset == "dogs":
         state = "made"
-        none = (tables.table([], columns) for columns in (tables.REJECTED, tables.MENDED))
-        admitted = Admission(dogs.foresee(data, classes, raw), *none, {}, {})
+        rejected, mended = tables.table([], tables.REJECTED), tables.table([], tables.MENDED)
+        admitted = Admission(dogs.foresee(data, classes, raw), rejected, mended, {}, {})
     elif data.dataset in PUBLISHED and data.download and not _is_fetched(data, raw):
         state, archive = "fetched", PUBLISHED[data.dataset].archive
         admitted = intake.foresee(files, raw, data)
@@ -128,7 +130,7 @@ def lengths(seconds: pd.Series, window: float) -> Lengths | None:
     return Lengths(
         shortest=float(known.min()),
         median=float(np.median(known)),
-        most=float(np.quantile(known, MOST, method="higher")),
+        most=float(np.quantile(known, MOST, method="inverted_cdf")),
         longest=float(known.max()),
         window=window,
         longer=int((known > window + LONGER).sum()),
