@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from counterpoise.cli.check import check
 from counterpoise.cli.classify import classify
 from counterpoise.cli.export import export
 from counterpoise.cli.generate import generate
@@ -48,16 +49,7 @@ def use(
         typer.echo("\nNext: make run")
 
 
-@app.command()
-def check() -> None:
-    """Say what would stop the pipeline: a mistake in params.yaml, or sounds that DVC cannot read.
-
-    Example: `counterpoise check && dvc repro`
-    """
-    with _told():
-        from counterpoise.cli import preflight
-
-        preflight.check(PARAMS)
+app.command()(check)
 
 
 @app.command()

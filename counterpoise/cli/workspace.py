@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+RAW = Path("data/raw")
 SPLIT = Path("data/split/all.csv")
 LATENTS = Path("data/latents")
 DENOISERS = Path("models/diffusion")

@@ -6,7 +6,7 @@ as clips cut from one field recording do, and a class with few recordings lacks 
 backgrounds rather than events. The test recordings are balanced, the training recordings are not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,30 +89,57 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> tuple[pd.DataF
     Raises:
         DogsError: a slug is not one of the six sounds.
     """
+    _check(classes)
+    rows = []
+    for label in progress(classes, desc="dogs", unit="class"):
+        folder = raw / label
+        folder.mkdir(parents=True, exist_ok=True)
+        for source_id, fold, clip_ids in _recordings(label, data.scale):
+            rng = np.random.default_rng(seed_for("dogs", data.seed, source_id))
+            animal, scene = draw_animal(rng), draw_scene(rng)
+            for clip_id in clip_ids:
+                path = folder / f"{clip_id}.flac"
+                wave = record(rng, SOUNDS[label], animal, scene)
+                audio.write_flac(path, wave[None], RATE)
+                form = {"seconds": len(wave) / RATE, "sample_rate": RATE, "channels": 1}
+                where = {"clip_id": clip_id, "path": path.as_posix()}
+                rows.append({**where, "label": label, "source_id": source_id, "fold": fold, **form})
+    return tables.table(rows, tables.CLIPS), tables.table([], tables.REJECTED)
+
+
+def foresee(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
+    """The catalogue that :func:`collect` will write, before a sound is made: of every clip, `seconds` is NaN.
+
+    Raises:
+        DogsError: as :func:`collect`.
+    """
+    _check(classes)
+    form = {"seconds": np.nan, "sample_rate": RATE, "channels": 1}
+    rows = [
+        {"clip_id": clip_id, "path": (raw / label / f"{clip_id}.flac").as_posix(), "label": label}
+        | {"source_id": source_id, "fold": fold, **form}
+        for label in classes
+        for source_id, fold, clip_ids in _recordings(label, data.scale)
+        for clip_id in clip_ids
+    ]
+    return tables.table(rows, tables.CLIPS)
+
+
+def _check(classes: Mapping[str, str]) -> None:
     unknown = [slug for slug in classes if slug not in RECORDINGS]
     if unknown:
         raise DogsError(
             f"the data set dogs has no class {', '.join(map(repr, unknown))}; it has {', '.join(RECORDINGS)}. "
             "Mend `classes` in params.yaml and run `dvc repro`."
         )
-    rows = []
-    for label in progress(classes, desc="dogs", unit="class"):
-        folder = raw / label
-        folder.mkdir(parents=True, exist_ok=True)
-        for (partition, fold), amount in zip(FOLDS.items(), RECORDINGS[label]):
-            for number in range(max(2, round(amount * data.scale))):
-                source_id = f"{label}_{partition}_{number:03d}"
-                rng = np.random.default_rng(seed_for("dogs", data.seed, source_id))
-                animal, scene = draw_animal(rng), draw_scene(rng)
-                for take in range(CLIPS_IN_TURN[number % len(CLIPS_IN_TURN)]):
-                    clip_id = f"{source_id}_{take}"
-                    path = folder / f"{clip_id}.flac"
-                    wave = record(rng, SOUNDS[label], animal, scene)
-                    audio.write_flac(path, wave[None], RATE)
-                    form = {"seconds": len(wave) / RATE, "sample_rate": RATE, "channels": 1}
-                    where = {"clip_id": clip_id, "path": path.as_posix()}
-                    rows.append({**where, "label": label, "source_id": source_id, "fold": fold, **form})
-    return tables.table(rows, tables.CLIPS), tables.table([], tables.REJECTED)
+
+
+def _recordings(label: str, scale: float) -> Iterator[tuple[str, int, list[str]]]:
+    """A class's recordings: the name, the fold, and the names of the clips."""
+    for (partition, fold), amount in zip(FOLDS.items(), RECORDINGS[label]):
+        for number in range(max(2, round(amount * scale))):
+            source_id = f"{label}_{partition}_{number:03d}"
+            yield source_id, fold, [f"{source_id}_{take}" for take in range(CLIPS_IN_TURN[number % len(CLIPS_IN_TURN)])]
 
 
 def draw_animal(rng: np.random.Generator) -> Animal:

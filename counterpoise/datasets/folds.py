@@ -28,7 +28,7 @@ def assign_folds(clips: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
         The clips in the same order, none with fold 0.
 
     Raises:
-        CollectionError: no class has as many clips as there should be folds.
+        CollectionError: no class has as many clips, or all have fewer recordings, than there should be folds.
     """
     official = clips[clips.fold != 0].groupby("source_id").fold.agg(lambda fold: fold.mode().iloc[0])
     joined = clips.fold.where(clips.fold != 0, clips.source_id.map(official).fillna(0)).astype("int64")
@@ -40,6 +40,12 @@ def assign_folds(clips: pd.DataFrame, folds: int, seed: int) -> pd.DataFrame:
         raise CollectionError(
             f"data.folds is {folds}, but the largest class has {largest} clip(s) without a fold. "
             f"Set data.folds to {largest} or less, or add recordings."
+        )
+    recordings = loose.source_id.nunique()
+    if recordings < folds:
+        raise CollectionError(
+            f"data.folds is {folds}, but the clips without a fold come from {recordings} recording(s), and none "
+            f"of these lies in two folds. Set data.folds to {max(2, recordings)} or less, or add recordings."
         )
     dealer = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():

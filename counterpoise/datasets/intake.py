@@ -100,16 +100,12 @@ def admit(
     root = data.unlabelled if where == UNLABELLED else data.path
     columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
     for path, label, source_id, fold in progress(zip(*columns), desc="read audio", total=len(files), unit="file"):
-        below = _below(path, raw, root)
-        if where == UNLABELLED:
-            below = f"{UNLABELLED}/{below}"
+        below = _name(path, raw, root, where)
         notes: list[Note] = []
         try:
             with _open(path) as sound:
                 _check_form(sound, label, data)
-                if first := taken.get(clip_id(below)):
-                    raise _Unusable("name taken", f"{printable(first)} has it, be it in another unicode form")
-                taken[clip_id(below)] = path
+                _take(clip_id(below), path, taken)
                 for clip, wave in _clips(sound, path, below, raw / label, data, notes):
                     clips.append(clip | {"label": label, "source_id": source_id, "fold": fold})
                     content[clip["clip_id"]] = _digest(wave, sound.samplerate)
@@ -119,13 +115,59 @@ def admit(
             rejected.append({"path": printable(path), "label": label, "kind": error.kind, "reason": str(error)})
         else:
             mended += [{"path": printable(path), "kind": note.kind, "note": note.text} for note in notes]
-    _check_share(rejected, len(files), data.max_rejected, where)
+    check_share(rejected, len(files), data.max_rejected, where)
     return Admission(
         tables.table(clips, tables.CLIPS),
         tables.table(rejected, tables.REJECTED),
         tables.table(mended, tables.MENDED),
         content,
         fingerprints,
+    )
+
+
+def foresee(files: pd.DataFrame, raw: Path, data: Data, where: Literal["path", "unlabelled"] = "path") -> Admission:
+    """What :func:`admit` will say of files as far as their headers tell; no sound is decoded and nothing is written.
+
+    Sounds that are silent, clipped, damaged or not finite are found by decoding alone, so they are among the clips
+    here. So may be fewer seconds than a header promises.
+
+    Args:
+        files, raw, data, where: as of :func:`admit`.
+
+    Returns:
+        The clips, each with the path of the file that it is in; what will be rejected; which files will be cut.
+        `content` and `fingerprints` are empty. A share of rejected files that :func:`check_share` would stop at is
+        returned like any other.
+    """
+    clips, rejected, mended = [], [], []
+    taken: dict[str, str] = {}  # by clip_id: the file
+    root = data.unlabelled if where == UNLABELLED else data.path
+    columns = (files[column].tolist() for column in ("path", "label", "source_id", "fold"))
+    bar = progress(zip(*columns), desc="read headers", total=len(files), unit="file", leave=False)
+    for path, label, source_id, fold in bar:
+        below = _name(path, raw, root, where)
+        try:
+            with _open(path) as sound:
+                rate, channels, frames = sound.samplerate, sound.channels, sound.frames
+                _check_form(sound, label, data)
+            _take(clip_id(below), path, taken)
+            long, pieces = _pieces(frames, rate, data)
+        except _Unusable as error:
+            rejected.append({"path": printable(path), "label": label, "kind": error.kind, "reason": str(error)})
+            continue
+        if long:
+            note = f"cut into {len(pieces)} clips"
+            mended.append({"path": printable(path), "kind": "cut into clips", "note": note})
+        for number, length in enumerate(pieces):
+            form = {"seconds": length / rate, "sample_rate": rate, "channels": channels}
+            named = {"clip_id": clip_id(below, number if long else None), "path": path, "label": label}
+            clips.append(named | {"source_id": source_id, "fold": fold} | form)
+    return Admission(
+        tables.table(clips, tables.CLIPS),
+        tables.table(rejected, tables.REJECTED),
+        tables.table(mended, tables.MENDED),
+        {},
+        {},
     )
 
 
@@ -137,6 +179,18 @@ def identify(clips: pd.DataFrame, fingerprint: Fingerprint) -> tuple[dict[str, s
         wave = np.ascontiguousarray(samples.T)
         content[name], fingerprints[name] = _digest(wave, rate), fingerprint(wave, rate)
     return content, fingerprints
+
+
+def _name(path: str, raw: Path, root: str, where: str) -> str:
+    """What a file's clip ids are made of, the same wherever the collection lies."""
+    below = _below(path, raw, root)
+    return f"{UNLABELLED}/{below}" if where == UNLABELLED else below
+
+
+def _take(name: str, path: str, taken: dict[str, str]) -> None:
+    if first := taken.get(name):
+        raise _Unusable("name taken", f"{printable(first)} has it, be it in another unicode form")
+    taken[name] = path
 
 
 def _below(path: str, *roots: str | Path) -> str:
@@ -199,6 +253,23 @@ def _check_form(sound: soundfile.SoundFile, label: str, data: Data) -> None:
     hours = sound.frames / sound.samplerate / 3600
     if hours > LONGEST / 3600:
         raise _Unusable("too long", f"{hours:.3g} h; at most {LONGEST / 3600:g} h can be used, cut the file")
+
+
+def _pieces(frames: int, rate: int, data: Data) -> tuple[bool, list[int]]:
+    """Whether a file is cut, and the frames of its clips, as :func:`_clips` gives them where all of it decodes."""
+    if not frames:
+        raise _Unusable("not audio", "nothing of it decodes")
+    long = frames > data.max_seconds * rate
+    size = max(1, round(data.clip_seconds * rate)) if long else frames
+    full, rest = divmod(frames, size)
+    pieces = [size] * full + ([rest] if rest and (not full or rest >= size / 2) else [])
+    _check_length(pieces[0], rate, data.min_seconds)
+    return long, [piece for piece in pieces if piece >= data.min_seconds * rate]
+
+
+def _check_length(frames: int, rate: int, min_seconds: float) -> None:
+    if frames < min_seconds * rate:
+        raise _Unusable("too short", f"{frames / rate:.3g} s; data.min_seconds is {min_seconds:g}")
 
 
 def _clips(
@@ -292,8 +363,7 @@ def _remains(path: str, start: int, size: int) -> Iterator[np.ndarray]:
 
 def _mend(wave: np.ndarray, rate: int, min_seconds: float) -> tuple[np.ndarray, list[str], list[str]]:
     """The samples `[channels, n]` as they can be used, what was changed in them, and what is doubtful about them."""
-    if wave.shape[1] < min_seconds * rate:
-        raise _Unusable("too short", f"{wave.shape[1] / rate:.3g} s; data.min_seconds is {min_seconds:g}")
+    _check_length(wave.shape[1], rate, min_seconds)
     low, high = wave.min(axis=1).astype(np.float64), wave.max(axis=1).astype(np.float64)  # NaN wins in both
     if not np.isfinite([low, high]).all():
         raise _Unusable("not finite", "holds NaN or infinite samples")
@@ -322,7 +392,18 @@ def _digest(wave: np.ndarray, rate: int) -> str:
     return hashlib.sha256(form + wave.tobytes()).hexdigest()
 
 
-def _check_share(rejected: list[dict], total: int, allowed: float, where: str) -> None:
+def check_share(rejected: list[dict], total: int, allowed: float, where: str) -> None:
+    """Stop where more than a share of a collection's files is rejected, or all of them.
+
+    Args:
+        rejected: rows of `tables.REJECTED`.
+        total: files that were listed.
+        allowed: `data.max_rejected`.
+        where: the key of `data` that names the files' folder.
+
+    Raises:
+        IntakeError: the message counts the reasons and names the first files.
+    """
     if len(rejected) < total and len(rejected) <= allowed * total:
         return
     kinds = Counter(row["kind"] for row in rejected)

@@ -1,0 +1,455 @@
+"""What to look at before a run: each advice says what is so, why it matters, and what to set. None stops anything."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from counterpoise.cli.params import Params
+from counterpoise.codecs.settings import CodecSettings
+from counterpoise.core import CounterpoiseError, tables
+from counterpoise.core.naming import printable
+from counterpoise.datasets import intake, summary, survey
+from counterpoise.datasets.duplicates import Duplicates
+from counterpoise.datasets.survey import Survey
+from counterpoise.splits import balance, split
+
+NAMED = 3  # files that an advice names
+LOST = 0.05  # a larger share of all sound that no classifier hears is worth an advice,
+CLASS_LOST = 0.2  # and so is this one of a single class
+PADDED = 0.5  # a larger share of padding is
+NEAR = 0.9  # frequencies that differ by less than this factor count as equal: filters end before half the rate
+LONGEST = 60.0  # s, the largest audio.seconds
+WIDER = 32000  # Hz, the rate that is advised where classes may differ above what is heard
+ENCODEC = {"encodec_24khz": 24000, "encodec_48khz": 48000}  # Hz; asking the codec itself would load its network
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One thing to look at.
+
+    Attributes:
+        about: a word that programs can rely on.
+        what: what is so, with the value.
+        why: what follows from it.
+        do: what to do about it.
+        details: files or classes that it is about, a line each.
+        settings: values of params.yaml that would mend it, by dotted key.
+        stops: the stage that will stop for it; None where the run goes on.
+    """
+
+    about: str
+    what: str
+    why: str
+    do: str
+    details: tuple[str, ...] = ()
+    settings: dict[str, object] = field(default_factory=dict)
+    stops: str | None = None
+
+
+def partitioned(p: Params, found: Survey) -> tuple[pd.DataFrame, list[Advice]]:
+    """Who would train and who would be held out, as far as headers tell.
+
+    Returns:
+        The clips, columns `tables.SPLIT`; every `partition` is "" where the stages would stop before they say it. And
+        advice on where they would stop.
+    """
+    clips = found.admitted.clips
+    nothing = clips.assign(partition="")
+    if clips.empty:
+        return nothing, []
+    try:
+        clips = survey.deal(clips, p.data)
+    except CounterpoiseError as error:
+        return nothing, [_stop("folds", error, "download", "The stage download would stop.")]
+    try:
+        clips = clips.assign(partition=split.partition(clips, p.split, p.data))
+        split.check_folds(clips, p.split)
+    except CounterpoiseError as error:
+        zero = 0 in (p.split.test_fold, p.split.val_fold)
+        why = "Folds count from 1; 0 means that a clip has none yet. " if zero else ""
+        return nothing, [_stop("folds", error, "split", f"{why}The stage split would stop.")]
+    try:
+        split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
+    except CounterpoiseError as error:
+        return clips, [_stop("amounts", error, "split", "The stage split would stop.")]
+    return clips, []
+
+
+def rare(p: Params, clips: pd.DataFrame) -> list[str]:
+    """The rare classes by the rule of :mod:`counterpoise.splits.balance`: of training clips where these are known.
+
+    Args:
+        clips: as of :func:`partitioned`.
+    """
+    training = clips[clips.partition.isin(["train", ""])]
+    amounts = training.label.value_counts()
+    return balance.rare_classes({label: int(amounts.get(label, 0)) for label in p.classes}, p.data.scarce.classes)
+
+
+def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -> list[Advice]:
+    """All else that is worth a look.
+
+    Args:
+        clips, stops: as of :func:`partitioned`; of classes for which a stage will stop nothing less is said.
+    """
+    short = {line.partition(":")[0] for one in stops for line in one.details}
+    advice = [*_intake(p, found), *_unlabelled(p, found)]
+    if found.others:
+        there = ", ".join(printable(name) for name in found.others)
+        advice.append(
+            Advice(
+                "left_out",
+                f"{len(found.others)} class(es) of {p.data.path} are not in params.yaml: {there}.",
+                "Their files are passed over.",
+                "`make use PRESET=own` writes all classes into params.yaml, or leave it so.",
+            )
+        )
+    if not clips.empty:
+        advice += [*_lengths(p, found, clips), *_low_rates(p, clips), *_narrow_codec(p), *_channels(p, clips)]
+        advice += [*_recordings(p, found), *_folds(p, found, clips, short), *_classes(p, clips, short)]
+        advice += _narrow_hearing(p, clips)
+    return advice
+
+
+def codec_top(codec: CodecSettings) -> float | None:
+    """The highest frequency that a codec keeps, in Hz; None where its name does not tell."""
+    if codec.name == "mel":
+        return min(codec.mel.f_max, codec.mel.sample_rate / 2)
+    rate = ENCODEC.get(codec.name)
+    return rate / 2 if rate else None
+
+
+def codec_channels(codec: CodecSettings) -> int:
+    """How many channels a codec keeps."""
+    return 2 if codec.name == "encodec_48khz" else 1
+
+
+def command(settings: dict[str, object]) -> list[str]:
+    """The words of the command that runs the pipeline with these values: `dvc exp run`, `-S key=value`, ..."""
+    values = {key: "null" if value is None else value for key, value in settings.items()}
+    return ["dvc exp run", *(f"-S {key}={value}" for key, value in values.items())]
+
+
+def _stop(about: str, error: CounterpoiseError, stage: str, why: str) -> Advice:
+    """What a stage would say when it stops: its first line, those that follow, and what to do."""
+    first, *details = str(error).splitlines()
+    if details:
+        do = details.pop()
+    else:
+        first, _, do = first.rpartition(". ")
+        first += "."
+    do = do.removesuffix("; then run `dvc repro`.").rstrip(".") + "."
+    lines = tuple(line.strip() for line in details)
+    return Advice(about, first.removesuffix(" Reasons:").rstrip(":.") + ".", why, do, lines, stops=stage)
+
+
+# Which files
+
+
+def _intake(p: Params, found: Survey) -> Iterator[Advice]:
+    for where, admitted, total in (
+        ("path", found.admitted, len(found.files)),
+        ("unlabelled", found.added, found.added_files),
+    ):
+        rejected = admitted.rejected
+        if rejected.empty:
+            continue
+        try:
+            intake.check_share(rejected.to_dict("records"), total, p.data.max_rejected, where)
+        except CounterpoiseError as error:
+            yield _stop("rejected", error, "download", "The stage download would stop.")
+            continue
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in rejected.kind.value_counts().items())
+        root = printable(getattr(p.data, where).rstrip("/")) + "/"
+        lines = [f"{row.path.removeprefix(root)}: {row.reason}" for row in rejected.head(NAMED).itertuples()]
+        more = [f"and {len(rejected) - NAMED:,} more"] if len(rejected) > NAMED else []
+        yield Advice(
+            "rejected",
+            f"{len(rejected):,} of {total:,} files below data.{where} cannot be used: {kinds}.",
+            "The run goes on without them, and names them in data/rejected.csv.",
+            "Mend them, or leave it so.",
+            (*lines, *more),
+        )
+
+
+def _unlabelled(p: Params, found: Survey) -> Iterator[Advice]:
+    if len(found.added.clips) and p.diffusion.mode == "per_class" and p.diffusion.init == "scratch":
+        yield Advice(
+            "unlabelled",
+            f"data.unlabelled holds {found.added_files:,} sound files, and diffusion.init is scratch.",
+            "Only the shared base learns from them, and there is none then.",
+            "Set diffusion.init to shared.",
+            settings={"diffusion.init": "shared"},
+        )
+
+
+# Who is held out
+
+
+def _recordings(p: Params, found: Survey) -> Iterator[Advice]:
+    if not found.alone:
+        return
+    total = len(found.files)
+    which = "Every file counts" if found.alone == total else f"{found.alone:,} of {total:,} files count"
+    yield Advice(
+        "recordings",
+        f"{which} as its own recording." if found.alone == total else f"{which} as their own recordings.",
+        "If several were cut from one, they may train and be tested at once, and scores come out too high.",
+        "If so, name recordings by data.pattern's group `source`, or by a column of data.table.",
+    )
+
+
+def _folds(p: Params, found: Survey, clips: pd.DataFrame, short: set[str]) -> Iterator[Advice]:
+    given = found.admitted.clips.fold
+    if (given == 0).any() and (given != 0).any():
+        zero, others = int((given == 0).sum()), _spans(given[given != 0])
+        yield Advice(
+            "fold_zero",
+            f"{zero:,} of {len(given):,} clips have the fold 0, and the others {others}.",
+            "0 means no fold: these clips are dealt out anew.",
+            "Count folds from 1 if 0 is meant as a fold.",
+        )
+    if not (clips.partition != "").all():
+        return
+    held_out = clips[clips.partition == "val"]
+    if held_out.empty:
+        yield Advice(
+            "validation",
+            "No clip is held out for validation.",
+            "Then `none` is released, no denoiser stops early, and systems with denoisers are left out.",
+            "Set split.val_fold to a fold, or hold out some recordings.",
+            settings={"split.val_fold": None, "split.val_fraction": 0.1},
+        )
+    elif without := [label for label in p.classes if label not in {*held_out.label, *short}]:
+        yield Advice(
+            "validation",
+            f"No validation clip of {_some(without)}.",
+            "Nothing then says when their denoisers are good enough, nor which network knows them best.",
+            f"{'Raise split.val_fraction' if p.split.val_fold is None else 'Choose another split.val_fold'}, or add "
+            "recordings.",
+        )
+
+
+def _classes(p: Params, clips: pd.DataFrame, short: set[str]) -> Iterator[Advice]:
+    if not (clips.partition != "").all():
+        return
+    none = (tables.table([], columns) for columns in (tables.REJECTED, tables.MENDED, tables.DUPLICATES, tables.SPLIT))
+    rejected, mended, pairs, without = none
+    numbers = summary.describe(clips, clips.partition, rejected, mended, Duplicates(pairs), without)
+    doubts = [line for line in numbers["warnings"] if line.partition(":")[0] not in short]
+    if doubts:
+        yield Advice(
+            "doubts",
+            f"Scores of {_some(list(dict.fromkeys(line.partition(':')[0] for line in doubts)))} will be doubtful.",
+            "metrics/data.json will say so, too.",
+            "Add recordings, or take a class out of `classes`.",
+            tuple(doubts),
+        )
+    if not rare(p, clips):
+        yield Advice(
+            "balance",
+            "No class is rare: each has at least half of the largest one's training clips.",
+            "There is little to balance, and nothing for the headlines about rare classes.",
+            "To make some rare, name them in data.scarce.classes and set data.scarce.limit.",
+        )
+
+
+# What is heard of a clip
+
+
+def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
+    window = p.audio.seconds
+    every = survey.lengths(clips.seconds, window)
+    if every is None:
+        return
+    of_class = [(label, survey.lengths(own.seconds, window)) for label, own in clips.groupby("label")]
+    losing = [(label, one) for label, one in of_class if one is not None and 1 - one.heard > CLASS_LOST]
+    losing.sort(key=lambda item: item[1].heard)
+    if 1 - every.heard > LOST or losing:
+        most = max([every.most, *(one.most for _, one in losing)])
+        lost = (clips.seconds - window).clip(lower=0)
+        is_cut = clips.path.map(printable).isin(set(found.admitted.mended.path))
+        more = [(label, one) for label, one in losing if one.heard < every.heard - LOST]
+        details = [f"{label}: {1 - one.heard:.0%} of its sound is not heard" for label, one in more[:NAMED]]
+        first = (
+            f"{_of(every.longer, clips)} longer than audio.seconds ({window:g}): {1 - every.heard:.0%} of all sound is "
+            "not heard."
+        )
+        why = "Classifiers train on the beginning of a clip alone, and are tested on it."
+        if lost[is_cut].sum() > lost.sum() / 2:
+            yield Advice(
+                "length",
+                first,
+                f"{why} Most of these clips are pieces of long files.",
+                f"Cut such files into pieces of {window:g} s: all of each is heard then.",
+                tuple(details),
+                {"data.clip_seconds": window},
+            )
+        else:
+            value = min(LONGEST, _round_up(most))
+            yield Advice(
+                "length",
+                first,
+                why,
+                f"Set audio.seconds to {value:g}, which holds 95% of the clips whole; classifiers train "
+                f"{value / window:.2g} times as long then."
+                if value >= most
+                else f"Set audio.seconds to {value:g}, the most that is allowed, or cut files by data.max_seconds.",
+                tuple(details),
+                {"audio.seconds": value},
+            )
+    elif every.padding > PADDED and (value := _round_up(every.most)) < window:
+        yield Advice(
+            "padding",
+            f"{every.padding:.0%} of what classifiers hear is padding: the median clip has {every.median:.3g} s, and "
+            f"audio.seconds is {window:g}.",
+            "Silence costs as much time as sound.",
+            f"Set audio.seconds to {value:g}, which holds 95% of the clips whole.",
+            settings={"audio.seconds": value},
+        )
+
+
+def _round_up(seconds: float) -> float:
+    """A length that is easy to read, and no shorter: tenths of a second, from 10 s on whole seconds."""
+    step = 1 if seconds > 10 else 10
+    return max(0.1, math.ceil(round(seconds * step, 3)) / step)
+
+
+def _low_rates(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
+    top, name = codec_top(p.codec), p.codec.name
+    if top is None:
+        return
+    low = clips[clips.sample_rate / 2 < NEAR * top]
+    if low.empty:
+        return
+    rates = survey.counts(low.sample_rate)
+    settings: dict[str, object] = {}
+    do = f"Use recordings of {2 * top:,.0f} Hz or more where there are some, or leave it so."
+    if len(low) > len(clips) / 2:
+        rate = next(iter(rates))
+        if name == "mel" and rate / 2 > p.codec.mel.f_min:
+            settings, do = {"codec.mel.f_max": rate / 2}, f"Set codec.mel.f_max to {rate / 2:g}, half of {rate:,} Hz."
+        elif name == "encodec_48khz" and rate <= NEAR * ENCODEC["encodec_48khz"]:
+            settings, do = {"codec.name": "encodec_24khz"}, "Set codec.name to encodec_24khz."
+        if settings and rate < NEAR * p.audio.sample_rate and rate >= 8000:
+            settings["audio.sample_rate"] = rate
+            do += f" And audio.sample_rate to {rate}: classifiers are given no more, either."
+    yield Advice(
+        "low_rate",
+        f"{_of(len(low), clips)} of a lower rate than the codec {name} is made for: {_rates(rates)}.",
+        f"It keeps sounds up to {top:,.0f} Hz. Above half its rate a clip is empty, and denoisers learn that, too.",
+        do,
+        settings=settings,
+    )
+
+
+def _narrow_codec(p: Params) -> Iterator[Advice]:
+    top, heard = codec_top(p.codec), p.audio.sample_rate / 2
+    if top is None or top >= NEAR * heard:
+        return
+    settings: dict[str, object] = {"audio.sample_rate": max(8000, round(2 * top))}
+    do = f"Let classifiers hear no more: set audio.sample_rate to {settings['audio.sample_rate']}."
+    if p.codec.name == "mel":
+        settings = _mel_at(p, p.audio.sample_rate)
+        do = f"Let the codec keep as much: {p.audio.sample_rate:,} Hz, with frames as long as now."
+    yield Advice(
+        "narrow_codec",
+        f"The codec {p.codec.name} keeps sounds up to {top:,.0f} Hz, and classifiers hear up to {heard:,.0f} Hz.",
+        "Made clips have nothing in between, so classifiers can tell them from real ones by that.",
+        do,
+        settings=settings,
+    )
+
+
+def _narrow_hearing(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
+    heard = p.audio.sample_rate / 2
+    wide = clips[NEAR * clips.sample_rate / 2 > heard]
+    if len(wide) <= len(clips) / 2 or p.audio.sample_rate >= NEAR * WIDER:
+        return
+    rate = min(WIDER, next(iter(survey.counts(wide.sample_rate))))
+    if NEAR * rate <= p.audio.sample_rate:
+        return
+    times = rate / p.audio.sample_rate
+    settings: dict[str, object] = {
+        "audio.sample_rate": rate,
+        "features.n_fft": _power_of_two(p.features.n_fft * times),
+        "features.hop": round(p.features.hop * times),
+    }
+    top = codec_top(p.codec)
+    if p.codec.name == "mel" and top is not None and top < NEAR * rate / 2:
+        settings |= _mel_at(p, rate)
+    elif p.codec.name == "encodec_24khz":
+        settings["codec.name"] = "encodec_48khz"
+    yield Advice(
+        "narrow_hearing",
+        f"{_of(len(wide), clips)} recorded above {heard:,.0f} Hz, too, where classifiers end.",
+        "Most sounds can do without; some, as of insects, differ only there.",
+        f"If yours do, go up to {rate / 2:,.0f} Hz, in about {times:.2g} times the time.",
+        settings=settings,
+    )
+
+
+def _mel_at(p: Params, rate: int) -> dict[str, object]:
+    """The mel codec at another rate in Hz, with frames that last as long as now."""
+    mel = p.codec.mel
+    if mel.sample_rate >= NEAR * rate:
+        return {"codec.mel.f_max": mel.sample_rate / 2}
+    times = rate / mel.sample_rate
+    hop, window = round(mel.hop * times), round(mel.window * times)
+    window = max(window, 2 * hop)
+    return {
+        "codec.mel.sample_rate": rate,
+        "codec.mel.f_max": rate / 2,
+        "codec.mel.n_fft": _power_of_two(max(window, mel.n_fft * times)),
+        "codec.mel.window": window,
+        "codec.mel.hop": hop,
+    }
+
+
+def _power_of_two(samples: float) -> int:
+    return 2 ** math.ceil(math.log2(samples))
+
+
+def _channels(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
+    if p.audio.channels == 2 and codec_channels(p.codec) == 1:
+        yield Advice(
+            "channels",
+            f"audio.channels is 2, and the codec {p.codec.name} keeps one channel.",
+            "Made clips have the same sound on both, so classifiers can tell them from real ones by that.",
+            "Set audio.channels to 1, or codec.name to encodec_48khz.",
+            settings={"audio.channels": 1},
+        )
+    elif p.audio.channels == 2 and (clips.channels == 1).all():
+        yield Advice(
+            "channels",
+            "audio.channels is 2, and all clips have one channel.",
+            "Classifiers are given each sound twice, which takes longer and tells nothing.",
+            "Set audio.channels to 1.",
+            settings={"audio.channels": 1},
+        )
+
+
+# Words
+
+
+def _of(some: int, clips: pd.DataFrame) -> str:
+    if some == len(clips):
+        return f"All {some:,} clips are"
+    return f"{some:,} of {len(clips):,} clips {'is' if some == 1 else 'are'}"
+
+
+def _rates(rates: dict[int, int]) -> str:
+    shown = [f"{rate:,} Hz ({n:,})" for rate, n in list(rates.items())[:NAMED]]
+    return ", ".join([*shown, *([f"{len(rates) - NAMED} more rates"] if len(rates) > NAMED else [])])
+
+
+def _some(names: list[str]) -> str:
+    many = 8
+    return ", ".join(names[:many]) + (f" and {len(names) - many} more" if len(names) > many else "")
+
+
+def _spans(folds: pd.Series) -> str:
+    values = sorted(int(fold) for fold in folds.unique())
+    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])
