@@ -9,7 +9,9 @@ of all classes for the same time, with the parameters of params.yaml, the change
 first entrant has none; `seconds=60` gives it another time). With `--limit` it learns so many clips of each class, from
 as many recordings as there are. With `unlabelled=rest` an entrant also learns the other clips of that fold without
 their labels, with `unlabelled=3,4` those of other folds. Its normaliser is of all that it learns, so its losses cannot
-quite be compared with those of the others. With `rotary=true` the network attends over time in its middle.
+quite be compared with those of the others. With `rotary=true` the network attends over time in its middle. With
+`pca=true` and `network=transformer` it is what `benchmarks.frames` says; `diffusion.widths` are then the tokens' width
+and `diffusion.layers` the number of layers.
 
 Columns: EDM's weighted loss, which is 1 for a network that has learned nothing, on whole clips of the second fold at
 four noise levels and in the mean; then the mean on the labelled clips. Where the two means part, a network has begun to
@@ -28,8 +30,9 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.metrics import average_precision_score, f1_score
+from torch import Tensor
 
-from benchmarks import inputs, reach
+from benchmarks import frames, inputs, reach
 from benchmarks.peers import train_for
 from benchmarks.variations import key
 from counterpoise import codecs
@@ -78,6 +81,7 @@ def classify(
     learned: list[Part],
     parts: list[Part],
     clips: int,
+    turned: Tensor,
     p: Params,
     device: torch.device,
 ) -> tuple[float, float, float]:
@@ -85,26 +89,36 @@ def classify(
 
     Returns:
         Mean average precision and macro-F1 of the denoiser as a classifier, and mean average precision of a linear
-        classifier on its activations that knows the labels of `learned`.
+        classifier on its activations that knows the labels of `learned`; NaN where the network is no UNet.
     """
     rows = listed(parts, "test")
     rows = rows.iloc[:: max(1, len(rows) // clips)]
     truth, settings, number = rows.k.to_numpy(), p.diffusion_classifier, len(parts)
     known = pd.concat([listed(learned, "train"), rows])
-    shelf = Shelf([packed for packed, _ in [*learned, *parts]])
+    shelf = frames.Turned(Shelf([packed for packed, _ in [*learned, *parts]]), turned)
     denoisers = [Denoiser(network, k, normaliser, network.frame_multiple) for k in range(number)]
-    bare = model.of_no_class(network, [str(k) for k in range(number)] + [UNLABELLED] * (network.classes > number))
     with tempfile.TemporaryDirectory() as nowhere:
         states = [Checkpoint(Path(nowhere) / name) for name in ("losses.pt", "features.pt")]
         ids = rows.clip_id.tolist()
         found = diffusion_losses.measure(denoisers, ids, shelf, settings, p.runtime, device, states[0])
-        ids = known.clip_id.tolist()
-        read = features.measure(bare, normaliser, ids, shelf, settings, p.runtime, device, states[1])
+        read = None
+        if not isinstance(network, frames.FrameTransformer):
+            of_all = [str(k) for k in range(number)] + [UNLABELLED] * (network.classes > number)
+            bare, ids = model.of_no_class(network, of_all), known.clip_id.tolist()
+            read = features.measure(bare, normaliser, ids, shelf, settings, p.runtime, device, states[1])
     calibration = posterior.calibrate("standard", found, truth, settings.sigmas, 1.0, np.zeros(number))
     said = np.exp(calibration.log_likelihoods(found))
-    heard = head.classify(read, known, [str(k) for k in range(number)])[0].filter(like=tables.PROBABILITY).to_numpy()
+    heard = np.full_like(said, np.nan)
+    if read is not None:
+        answers = head.classify(read, known, [str(k) for k in range(number)])[0]
+        heard = answers.filter(like=tables.PROBABILITY).to_numpy()
     present = np.unique(truth)
-    precision = [np.mean([average_precision_score(truth == k, each[:, k]) for k in present]) for each in (said, heard)]
+    precision = [
+        np.mean([average_precision_score(truth == k, each[:, k]) for k in present])
+        if np.isfinite(each).all()
+        else np.nan
+        for each in (said, heard)
+    ]
     macro = f1_score(truth, said.argmax(axis=1), labels=present, average="macro")
     return float(precision[0]), float(macro), float(precision[1])
 
@@ -181,20 +195,26 @@ def main(*given: str) -> None:
             if part[1]
         ]
         own.pop("seconds", None)
-        rotary = own.pop("rotary", "false") == "true"
+        rotary, pca = (own.pop(name, "false") == "true" for name in ("rotary", "pca"))
+        kind = own.pop("network", "unet")
         p = inputs.parameters([*arguments.changes, *(f"{name}={value}" for name, value in own.items())])
         d = p.diffusion
         folder = work / f"augmented-{first}-{arguments.limit}-{d.augmented}-{d.seed}"
         pool = latents.pool(known, d.augmented, d.seed, p.codec, device, folder, apart)
+        turned = frames.components(pool) if pca else torch.eye(pool.channels)
+        pool, *measured_on = (frames.Turned(each, turned) for each in (pool, unseen, seen))
         normaliser = Normaliser.fit(pool)
-        network = networks.build(d, pool.channels, codec.picture, d.seed, len(labels) + bool(apart))
+        if kind == "transformer":
+            network = frames.FrameTransformer(pool.channels, d.widths[0], d.layers, len(labels) + bool(apart), d.seed)
+        else:
+            network = networks.build(d, pool.channels, codec.picture, d.seed, len(labels) + bool(apart))
         if rotary:
             reach.attend_over_time(network, d.seed)
         _, took = train_for(seconds / 60, "base", network, pool, normaliser, p, device)
-        of_unseen, of_seen = (losses(network, each, normaliser, p, device) for each in (unseen, seen))
+        of_unseen, of_seen = (losses(network, each, normaliser, p, device) for each in measured_on)
         measured = "  ".join(f"{loss:6.4f}" for loss in [*of_unseen, np.mean(of_unseen), np.mean(of_seen)])
         if arguments.classify:
-            heard = classify(network, normaliser, known, parts[second], arguments.classify, p, device)
+            heard = classify(network, normaliser, known, parts[second], arguments.classify, turned, p, device)
             measured += "   {:6.3f}    {:6.3f}    {:6.3f}".format(*heard)
         training = f"{took['minutes']:7.2f}  {took['steps']:5}  {took['parameters']:10}"
         also = f", and {minutes(apart):.1f} minutes unlabelled" if apart else ""

@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 import torch
 from encodec.model import EncodecModel
-from encodec.modules import SEANetDecoder, SEANetEncoder
 from settings import settings_of
 
 from counterpoise.codecs import build, encode, encodec
 from counterpoise.codecs.codec import CodecError
-from counterpoise.codecs.encodec import EncodecCodec, fetch, load_weights
+from counterpoise.codecs.encodec import EncodecCodec, fetch
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings, EncodecSettings
 from counterpoise.core import audio
@@ -21,38 +20,15 @@ from counterpoise.core import audio
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated:FutureWarning")
 CPU = torch.device("cpu")
 NAMES = ["encodec_24khz", "encodec_48khz"]
-OFFICIAL = dict(encodec.ARCHITECTURES)
 
 
-def narrow(name: str, pretrained: bool) -> EncodecModel:
-    """The official network with an eighth of its filters, so that these tests take seconds."""
-    official = OFFICIAL[name](pretrained=pretrained)
-    causal = name == "encodec_24khz"
-    shape = {
-        "channels": official.channels,
-        "n_filters": 4,
-        "causal": causal,
-        "norm": "weight_norm" if causal else "time_group_norm",
-    }
-    model = EncodecModel(
-        SEANetEncoder(**shape),
-        SEANetDecoder(**shape),
-        official.quantizer,
-        official.target_bandwidths,
-        official.sample_rate,
-        official.channels,
-        official.normalize,
-        official.segment,
-    )
-    return model.eval()
+def narrow(name: str) -> EncodecModel:
+    """A network with an eighth of the official filters, so that these tests take seconds."""
+    return encodec.network(name, filters=4)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def narrow_networks():
-    with pytest.MonkeyPatch.context() as patch:
-        for name in NAMES:
-            patch.setitem(encodec.ARCHITECTURES, name, functools.partial(narrow, name))
-        yield
+def load(model: EncodecModel, path) -> None:
+    encodec.load_weights(model, encodec.read_weights(path), path)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +39,7 @@ def weights(tmp_path_factory):
     for number, name in enumerate(NAMES):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number)
-            state = narrow(name, pretrained=False).state_dict()
+            state = narrow(name).state_dict()
             for key, value in state.items():
                 if key.endswith("_codebook.embed"):
                     value.normal_(std=0.05)
@@ -75,9 +51,9 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def networks(weights):
     """The package's own networks, with these weights."""
-    models = {name: narrow(name, pretrained=False) for name in NAMES}
+    models = {name: narrow(name) for name in NAMES}
     for name, model in models.items():
-        load_weights(model, weights[name])
+        load(model, weights[name])
     return models
 
 
@@ -129,9 +105,8 @@ def test_they_say_what_every_codec_says(codecs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_networks_of_the_official_size_encode_and_decode(monkeypatch, tmp_path, name):
-    monkeypatch.setitem(encodec.ARCHITECTURES, name, OFFICIAL[name])
-    torch.save(OFFICIAL[name](pretrained=False).state_dict(), tmp_path / "random.th")
+def test_networks_of_the_official_size_encode_and_decode(tmp_path, name):
+    torch.save(encodec.ARCHITECTURES[name](pretrained=False).state_dict(), tmp_path / "random.th")
     codec = EncodecCodec(name, settings_of(CodecSettings, encodec={"checkpoint": str(tmp_path / "random.th")}), CPU)
     wave = codec.decode(codec.encode(noise(codec.channels, 3200)))
     assert wave.shape == (1, codec.channels, 3200) and wave.isfinite().all()
@@ -380,12 +355,12 @@ def test_weights_of_another_form_are_refused_with_the_reason(networks, weights, 
     path = tmp_path / "other.th"
     torch.save(damage(torch.load(weights["encodec_24khz"], weights_only=True)), path)
     with pytest.raises(CodecError, match=rf"other\.th.*{reason}"):
-        load_weights(networks["encodec_24khz"], path)
+        load(networks["encodec_24khz"], path)
 
 
 def test_weights_of_the_other_model_are_refused(networks, weights):
     with pytest.raises(CodecError, match="another network"):
-        load_weights(networks["encodec_24khz"], weights["encodec_48khz"])
+        load(networks["encodec_24khz"], weights["encodec_48khz"])
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -394,7 +369,7 @@ def test_weights_with_nan_or_infinity_are_refused(networks, weights, tmp_path, v
     state["decoder.model.1.lstm.bias_hh_l0"][3] = value
     torch.save(state, tmp_path / "spoilt.th")
     with pytest.raises(CodecError, match=r"spoilt\.th holds NaN or infinity in 1 tensors.*decoder\.model\.1\.lstm"):
-        load_weights(networks["encodec_24khz"], tmp_path / "spoilt.th")
+        load(networks["encodec_24khz"], tmp_path / "spoilt.th")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -402,7 +377,7 @@ def test_a_local_file_with_an_official_name_must_have_the_official_checksum(netw
     path = tmp_path / encodec.WEIGHTS[name]
     path.symlink_to(weights[name])
     with pytest.raises(CodecError, match=rf"{path.name} has the name of official weights.*SHA-256.*damaged"):
-        load_weights(networks[name], path)
+        load(networks[name], path)
 
 
 def test_a_checksum_that_is_known_in_full_is_checked_in_full(server, monkeypatch, tmp_path):
@@ -425,14 +400,14 @@ def test_a_truncated_file_is_refused(networks, weights, tmp_path, keep):
     path = tmp_path / "short.th"
     path.write_bytes(weights["encodec_24khz"].read_bytes()[:keep])
     with pytest.raises(CodecError, match="short.th is not a readable torch file"):
-        load_weights(networks["encodec_24khz"], path)
+        load(networks["encodec_24khz"], path)
 
 
 def test_a_pickle_that_would_run_code_is_refused(networks, tmp_path):
     path = tmp_path / "evil.th"
     torch.save({"weights": Bomb(tmp_path / "exploded")}, path)
     with pytest.raises(CodecError, match="evil.th is not a readable torch file"):
-        load_weights(networks["encodec_24khz"], path)
+        load(networks["encodec_24khz"], path)
     assert not (tmp_path / "exploded").exists()
 
 

@@ -15,13 +15,14 @@ import hashlib
 import math
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import pooch
 import requests
 import torch
 from encodec.model import EncodecModel
-from encodec.modules import SLSTM
+from encodec.modules import SLSTM, SEANetDecoder, SEANetEncoder
 from torch import Tensor, nn
 
 from counterpoise.codecs.codec import CodecError, check_shape
@@ -39,6 +40,8 @@ ARCHITECTURES = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
     "encodec_48khz": EncodecModel.encodec_model_48khz,
 }
+FILTERS = 32  # of the official networks' first layer; every later layer has a multiple of them
+FIRST = ("encoder.model.0.conv.conv.weight_v", "encoder.model.0.conv.conv.weight")  # with and without weight norm
 
 CONTEXT = 6  # latent frames that convolutions of the 24 kHz model look back to: kernels of 7; the strided ones need 2
 OVERLAP = 2  # latent frames that two segments of the 48 kHz model share
@@ -70,11 +73,14 @@ class EncodecCodec:
     picture = False
 
     def __init__(self, name: str, codec: CodecSettings, device: torch.device, weights_url: str = WEIGHTS_URL) -> None:
-        model, settings = _untrained(name), codec.encodec
+        settings = codec.encodec
+        path = fetch(name, weights_url) if settings.checkpoint is None else Path(settings.checkpoint)
+        state = read_weights(path)
+        model = _untrained(name, filters_of(state))
         if settings.requantise is not None and settings.requantise not in model.target_bandwidths:
             allowed = ", ".join(f"{bandwidth:g}" for bandwidth in model.target_bandwidths)
             raise CodecError(f"codec.encodec.requantise is {settings.requantise:g}; {name} has {allowed} kbit/s")
-        load_weights(model, fetch(name, weights_url) if settings.checkpoint is None else Path(settings.checkpoint))
+        load_weights(model, state, path)
         self.name, self.sample_rate, self.channels = name, model.sample_rate, model.channels
         self.hop = int(model.encoder.hop_length)
         self.latent_channels = model.encoder.dimension + int(model.normalize)
@@ -163,11 +169,41 @@ class EncodecCodec:
         return mean.exp() * heard
 
 
-def _untrained(name: str) -> EncodecModel:
+def network(name: str, filters: int = FILTERS) -> EncodecModel:
+    """EnCodec with random weights: the package's own, or one of the same form with fewer or more filters.
+
+    Args:
+        name: of ARCHITECTURES.
+        filters: of the first layer, 1 or more.
+    """
+    official = ARCHITECTURES[name](pretrained=False)
+    if filters == FILTERS:
+        return official
+    music = official.normalize  # the model of music looks ahead, and normalises by groups
+    form = {"channels": official.channels, "n_filters": filters, "causal": not music}
+    form["norm"] = "time_group_norm" if music else "weight_norm"
+    return EncodecModel(
+        SEANetEncoder(**form),
+        SEANetDecoder(**form),
+        official.quantizer,
+        official.target_bandwidths,
+        official.sample_rate,
+        official.channels,
+        official.normalize,
+        official.segment,
+    ).eval()
+
+
+def filters_of(state: Mapping[str, Tensor]) -> int:
+    """How many filters the network of these weights has; FILTERS where that cannot be told."""
+    return next((state[key].shape[0] for key in FIRST if key in state and state[key].dim() == 3), FILTERS)
+
+
+def _untrained(name: str, filters: int) -> EncodecModel:
     """The network with weights that are about to be replaced; the global random numbers stay as they were."""
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.nn.utils.weight_norm` is deprecated", FutureWarning)
-        return ARCHITECTURES[name](pretrained=False)
+        return network(name, filters)
 
 
 def _reflected(signal: Tensor, start: int, end: int) -> Tensor:
@@ -253,12 +289,12 @@ def _no_weights(url: str, reason: str) -> str:
     )
 
 
-def load_weights(model: EncodecModel, path: Path) -> None:
-    """Put a file of weights into the model; nothing but tensors is read from it.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A file of weights; nothing but tensors is read from it.
 
     Raises:
-        CodecError: the file is missing, is no torch file, belongs to another network, holds NaN or infinity, or has the
-            name of official weights and not their checksum.
+        CodecError: the file is missing, is no torch file of tensors by name, or has the name of official weights and
+            not their checksum.
     """
     if not path.is_file():
         raise CodecError(f"codec.encodec.checkpoint: {path} is missing; give a .th file, or null to download it")
@@ -274,6 +310,20 @@ def load_weights(model: EncodecModel, path: Path) -> None:
         raise CodecError(f"{path} is not a readable torch file of weights ({reason})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CodecError(f"{path} holds no weights: it is not a dictionary of tensors")
+    return state
+
+
+def load_weights(model: EncodecModel, state: dict[str, Tensor], path: Path) -> None:
+    """Put weights into a model.
+
+    Args:
+        model: of which they are.
+        state: from :func:`read_weights`.
+        path: theirs, for messages.
+
+    Raises:
+        CodecError: they belong to another network, or hold NaN or infinity.
+    """
     wanted = model.state_dict()
     reasons = {
         "are missing": [key for key in wanted if key not in state],

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from counterpoise.diffusion.networks import Denoiser, LatentUNet1D
+from counterpoise.diffusion.networks import Denoiser
 from counterpoise.diffusion.settings import Diffusion
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # coefficients of the iteration (Jordan et al.)
@@ -27,7 +27,7 @@ def build(network: Denoiser, params: Diffusion) -> list[Optimizer]:
     """
     if params.optimiser == "adamw":
         return [AdamW(network.parameters(), lr=params.learning_rate, fused=True)]
-    outer = {id(parameter) for layer in _outer(network) for parameter in layer.parameters()}
+    outer = {id(parameter) for layer in network.outer for parameter in layer.parameters()}  # AdamW's, as embeddings are
     hidden = [
         layer.weight
         for layer in network.modules()
@@ -36,14 +36,6 @@ def build(network: Denoiser, params: Diffusion) -> list[Optimizer]:
     chosen = set(map(id, hidden))
     others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
     return [Muon(hidden, params.learning_rate), AdamW(others, lr=params.learning_rate, fused=True)]
-
-
-def _outer(network: Denoiser) -> list[nn.Module]:
-    """Between data and hidden channels: AdamW's, like embeddings."""
-    if isinstance(network, LatentUNet1D):
-        first, last = network.unet.down_blocks[0].resnets[0], network.unet.up_blocks[-1].resnets[-1]
-        return [network.direct, network.gain, first, last]
-    return [network.unet.conv_in, network.unet.conv_out]
 
 
 class Muon(Optimizer):

@@ -36,6 +36,11 @@ class MelUNet(nn.Module):
         """How many classes it was built for; 1 has no conditioning."""
         return self.unet.config.num_class_embeds or 1
 
+    @property
+    def outer(self) -> list[nn.Module]:
+        """The layers between data and hidden channels."""
+        return [self.unet.conv_in, self.unet.conv_out]
+
     def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
         """F(x; c_noise, label): x `[B, bands, T]`, T a multiple of `frame_multiple`; c_noise and label `[B]`.
 
@@ -84,6 +89,12 @@ class LatentUNet1D(ModelMixin, ConfigMixin):
     def classes(self) -> int:
         """How many classes it was built for."""
         return self.config.classes
+
+    @property
+    def outer(self) -> list[nn.Module]:
+        """The layers between data and hidden channels."""
+        first, last = self.unet.down_blocks[0].resnets[0], self.unet.up_blocks[-1].resnets[-1]
+        return [self.direct, self.gain, first, last]
 
     @property
     def frame_multiple(self) -> int:
