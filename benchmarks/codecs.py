@@ -2,9 +2,10 @@
 
     python -m benchmarks.codecs [mel encodec_24khz encodec_48khz] [--threads N] [--minutes M]
 
-Batches of 1 and 16 clips of 4 s, then one sound of M minutes (60; 0 leaves it out). Each codec has a process of its
-own, whose highest resident memory so far stands at the end of each line. Settings are those of params.yaml. EnCodec's
-weights are random: they do not change the speed.
+First come the operations that one second of sound takes, as torch counts them: of convolutions, and not of the
+recurrent layer. Then batches of 1 and 16 clips of 4 s, and one sound of M minutes (60; 0 leaves it out). Each
+codec has a process of its own, whose highest resident memory so far stands at the end of each line. Settings are those
+of params.yaml. EnCodec's weights are random: they do not change the speed.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from counterpoise import codecs
 from counterpoise.codecs import encodec
@@ -49,10 +51,20 @@ def timed(function: Callable[[Tensor], Tensor], argument: Tensor, seconds: float
     return result, seconds / (time.perf_counter() - start)
 
 
+def operations(function: Callable[[Tensor], Tensor], argument: Tensor) -> int:
+    """Floating-point operations of matrix products and convolutions; torch does not count those of a recurrent layer."""
+    with FlopCounterMode(display=False) as counter:
+        function(argument)
+    return counter.get_total_flops()
+
+
 def measure(name: str, threads: int, minutes: float) -> None:
     """Print one line for each size of input."""
     torch.set_num_threads(threads)
     codec = build(name)
+    wave = torch.zeros(1, codec.channels, 4 * codec.sample_rate)
+    counted = [operations(codec.encode, wave), operations(codec.decode, codec.encode(wave))]
+    print(f"{name:14} encoding {counted[0] / 4e9:.2f}, decoding {counted[1] / 4e9:.2f} GFLOP for a second", flush=True)
     for batch, seconds in ((1, CLIP_SECONDS), (16, CLIP_SECONDS), (1, 60 * minutes)):
         if not seconds:
             continue

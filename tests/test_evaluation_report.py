@@ -9,7 +9,9 @@ import sys
 import pytest
 from fabricated import LABELS, SYSTEMS, metrics_of
 from rich.console import Console
+from typer.testing import CliRunner
 
+from counterpoise.cli.app import app
 from counterpoise.evaluation import report
 
 
@@ -143,6 +145,9 @@ def test_the_command_prints_what_the_files_hold(tmp_path):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     done = subprocess.run([sys.executable, "-m", "counterpoise", "report", tmp_path], capture_output=True, text=True)
     assert done.returncode == 0 and "diffusion against none, recall" in done.stdout
+    told = CliRunner().invoke(app, ["report", "--json", str(tmp_path)])
+    assert told.exit_code == 0
+    assert json.loads(told.stdout) == json.loads(json.dumps(metrics_of(CLEAR)))
 
 
 def test_missing_or_broken_metrics_name_the_file_and_the_next_command(tmp_path):

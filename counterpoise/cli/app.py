@@ -1,5 +1,6 @@
 """The subcommands of `counterpoise`. What they need is imported when they run, so that `--help` comes at once."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,17 +54,27 @@ app.command()(check)
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="Where summary.json lies.")] = Path("metrics")) -> None:
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where summary.json lies.")] = Path("metrics"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead, a key a file.")] = False,
+) -> None:
     """Print the table of results.
 
-    Example: `counterpoise report`
+    Examples:
+
+    `counterpoise report`
+
+    `counterpoise report --json | jq .summary.cnn.diffusion.macro_f1`
     """
     with _told():
         from rich.console import Console
 
         from counterpoise.evaluation import report as results
 
-        results.show(results.read(folder), Console())
+        metrics = results.read(folder)
+        if as_json:
+            return typer.echo(json.dumps(metrics, indent=1, allow_nan=False))
+        results.show(metrics, Console())
 
 
 @app.command()
