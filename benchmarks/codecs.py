@@ -52,7 +52,7 @@ def timed(function: Callable[[Tensor], Tensor], argument: Tensor, seconds: float
 
 
 def operations(function: Callable[[Tensor], Tensor], argument: Tensor) -> int:
-    """Floating-point operations of matrix products and convolutions; torch does not count those of a recurrent layer."""
+    """Floating-point operations of matrix products and convolutions. Torch does not count a recurrent layer."""
     with FlopCounterMode(display=False) as counter:
         function(argument)
     return counter.get_total_flops()
