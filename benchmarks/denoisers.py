@@ -92,7 +92,7 @@ def classify(
     truth, settings, number = rows.k.to_numpy(), p.diffusion_classifier, len(parts)
     known = pd.concat([listed(learned, "train"), rows])
     shelf = Shelf([packed for packed, _ in [*learned, *parts]])
-    denoisers = [Denoiser(network, k, normaliser, network.frame_multiple) for k in range(number)]
+    denoisers = [Denoiser(network, k, normaliser, network.frame_multiple, network.shortest) for k in range(number)]
     bare = model.of_no_class(network, [str(k) for k in range(number)] + [UNLABELLED] * (network.classes > number))
     with tempfile.TemporaryDirectory() as nowhere:
         states = [Checkpoint(Path(nowhere) / name) for name in ("losses.pt", "features.pt")]
