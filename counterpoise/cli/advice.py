@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from counterpoise.cli.params import Params
-from counterpoise.codecs.settings import CodecSettings
+from counterpoise.codecs.settings import NEAR, CodecSettings
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import printable
 from counterpoise.datasets import intake, summary, survey
@@ -19,7 +19,6 @@ NAMED = 3  # files that an advice names
 LOST = 0.05  # a larger share of all sound that no classifier hears is worth an advice,
 CLASS_LOST = 0.2  # and so is this one of a single class
 PADDED = 0.5  # a larger share of padding is
-NEAR = 0.9  # frequencies that differ by less than this factor count as equal: filters end before half the rate
 LONGEST = 60.0  # s, the largest audio.seconds
 WIDER = 32000  # Hz, the rate that is advised where classes may differ above what is heard
 ENCODEC = {"encodec_24khz": 24000, "encodec_48khz": 48000}  # Hz; asking the codec itself would load its network
