@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from counterpoise.cli.params import Params
+from counterpoise.cli.proposals import ENCODEC, round_up
 from counterpoise.codecs.settings import NEAR, CodecSettings
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import printable
@@ -21,7 +22,6 @@ CLASS_LOST = 0.2  # and so is this one of a single class
 PADDED = 0.5  # a larger share of padding is
 LONGEST = 60.0  # s, the largest audio.seconds
 WIDER = 32000  # Hz, the rate that is advised where classes may differ above what is heard
-ENCODEC = {"encodec_24khz": 24000, "encodec_48khz": 48000}  # Hz; asking the codec itself would load its network
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
                 {"data.clip_seconds": window},
             )
         else:
-            value = min(LONGEST, _round_up(most))
+            value = min(LONGEST, round_up(most))
             yield Advice(
                 "length",
                 first,
@@ -299,7 +299,7 @@ def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
                 tuple(details),
                 {"audio.seconds": value},
             )
-    elif every.padding > PADDED and (value := _round_up(every.most)) < window:
+    elif every.padding > PADDED and (value := round_up(every.most)) < window:
         yield Advice(
             "padding",
             f"{every.padding:.0%} of what classifiers hear is padding: the median clip has {every.median:.3g} s, and "
@@ -308,12 +308,6 @@ def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
             f"Set audio.seconds to {value:g}, which holds 95% of the clips whole.",
             settings={"audio.seconds": value},
         )
-
-
-def _round_up(seconds: float) -> float:
-    """A length that is easy to read, and no shorter: tenths of a second, from 10 s on whole seconds."""
-    step = 1 if seconds > 10 else 10
-    return max(0.1, math.ceil(round(seconds * step, 3)) / step)
 
 
 def _low_rates(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
