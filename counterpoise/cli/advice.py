@@ -106,13 +106,8 @@ def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -
             )
         )
     if not clips.empty:
-        advice += [
-            *_lengths(p, clips),
-            *_middles(p, clips),
-            *_low_rates(p, clips),
-            *_narrow_codec(p),
-            *_channels(p, clips),
-        ]
+        advice += [*_lengths(p, clips), *_middles(p, clips)]
+        advice += [*_low_rates(p, clips), *_narrow_codec(p), *_channels(p, clips)]
         advice += [*_recordings(p, found), *_folds(p, found, clips, short), *_classes(p, clips, short)]
         advice += _narrow_hearing(p, clips)
     return advice
@@ -280,8 +275,8 @@ def _lengths(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
             "length",
             f"{_of(every.longer, clips)} longer than audio.seconds ({window:g}): a window holds {every.at_once:.0%} of "
             "all sound.",
-            "Nothing is lost: training draws windows at random, and a score is the mean over all windows of a clip. But "
-            "a window may miss what a label is about.",
+            "Nothing is lost: training draws windows at random, and a score is the mean over all windows of a clip. "
+            "But a window may miss what a label is about.",
             f"If that can be so, set audio.seconds to {value:g}, "
             + ("which holds 95% of the clips whole" if value >= most else "the most that is allowed")
             + f"; classifiers train {value / window:.2g} times as long then.",
