@@ -63,11 +63,10 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     dataset = data.get("dataset")
     again = dataset == before.data.dataset
     proposed: dict[str, Proposal] = {}
-    replaceable = set()
+    given = {".".join(keys): value for keys, value in _leaves(preset)}
     if again:
         data.clear()
     if again and dataset == "own":
-        replaceable = _not_the_users(before, preset)
         preset = {"data": data}
     if path is not None:
         data |= {"path": Path(path).expanduser().as_posix(), "download": False}
@@ -86,10 +85,12 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
                 text = _replaced(text, (section, key), {slug: by_class[slug] for slug in by_class if slug not in gone})
         after = _checked(text, partial, name)
         if dataset == "own":
-            proposed = propose(after, workspace.RAW)
-            moved = after.data.path != before.data.path
+            proposed, free = propose(after, workspace.RAW), set(given)
+            if again:
+                moved = after.data.path != before.data.path
+                free = _not_the_users(before, given) if moved else set()
             for key, (value, _) in proposed.items():
-                if not again or (moved and key in replaceable):
+                if key in free:
                     text = _replaced(text, tuple(key.split(".")), value)
             after = _checked(text, partial, name)
         shutil.copymode(file, partial)
@@ -104,13 +105,11 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     return told + [f"{key} stays {new[key]}; proposed is {one.value:g} ({one.why})" for key, one in kept]
 
 
-def _not_the_users(p: Params, preset: Mapping[str, Mapping]) -> set[str]:
-    """The keys that still have the value that the preset, or its proposal for the sounds at `data.path`, gave them."""
-    given = {".".join(keys): {value} for keys, value in _leaves(preset) if not isinstance(value, list | Mapping)}
-    for key, (value, _) in propose(p, workspace.RAW).items():
-        given.setdefault(key, set()).add(value)
+def _not_the_users(p: Params, given: Mapping[str, Any]) -> set[str]:
+    """The dotted keys with the value that was proposed for the sounds at `data.path`, or else with the preset's."""
+    proposed = {key: one.value for key, one in propose(p, workspace.RAW).items()}
     now = {".".join(keys): value for keys, value in _leaves(p.model_dump())}
-    return {key for key, values in given.items() if now.get(key) in values}
+    return {key for key, value in (dict(given) | proposed).items() if now.get(key) == value}
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:
