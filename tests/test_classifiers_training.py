@@ -674,3 +674,22 @@ def test_a_frozen_body_hears_all_windows_and_trains_on_one_of_each_clip(long, we
     np.testing.assert_allclose(said[4], expected, atol=1e-5)
     embedded = Embedded([np.arange(12).reshape(4, 1, 3)])
     assert [embedded.crop(embedded[0], number)[0, 0] for number in range(5)] == [0, 3, 6, 9, 0]
+
+
+def test_an_event_late_in_a_clip_is_learned_and_heard(tmp_path):
+    """Two classes that differ by what comes after 0.5 s of 0.9 s alone; a window has 0.5 s."""
+    rng, rows = np.random.default_rng(0), []
+    time = np.arange(2000) / 8000
+    for number in range(32):
+        label = LABELS[number % 2]
+        event = rng.standard_normal(2000) if label == "hiss" else np.sin(2 * np.pi * rng.uniform(500, 1500) * time)
+        wave = 0.003 * rng.standard_normal(7200)
+        wave[4400:6400] += 0.3 * event
+        sound.write_flac(path := tmp_path / f"{number}.flac", wave[None].astype(np.float32), 8000)
+        clip = {"clip_id": str(number), "path": str(path), "label": label, "source_id": str(number)}
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": tables.sha256(path)})
+    late = tables.table(rows, tables.EXAMPLES)
+    model = fresh()
+    run(model, late[:20], few(60, mask_fraction=0.0))
+    right = predict(model, late[20:], AUDIO, RUNTIME, CPU, 8).argmax(axis=1) == [0, 1] * 6
+    assert right.mean() > 0.9
