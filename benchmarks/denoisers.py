@@ -96,7 +96,7 @@ def classify(
     truth, settings, number = rows.k.to_numpy(), p.diffusion_classifier, len(parts)
     known = pd.concat([listed(learned, "train"), rows])
     shelf = frames.Turned(Shelf([packed for packed, _ in [*learned, *parts]]), turned)
-    denoisers = [Denoiser(network, k, normaliser, network.frame_multiple) for k in range(number)]
+    denoisers = [Denoiser(network, k, normaliser, network.frame_multiple, network.shortest) for k in range(number)]
     with tempfile.TemporaryDirectory() as nowhere:
         states = [Checkpoint(Path(nowhere) / name) for name in ("losses.pt", "features.pt")]
         ids = rows.clip_id.tolist()

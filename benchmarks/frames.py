@@ -30,7 +30,7 @@ class FrameTransformer(nn.Module):
         seed: of the first weights.
     """
 
-    frame_multiple = 1
+    frame_multiple = shortest = 1
 
     def __init__(self, channels: int, width: int, layers: int, classes: int, seed: int) -> None:
         super().__init__()

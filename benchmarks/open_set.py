@@ -16,6 +16,7 @@ of known test clips, and of foreign clips. No score and no threshold has seen a 
 import argparse
 import contextlib
 import json
+import math
 import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -188,10 +189,13 @@ def of_network(
     network, card = io.load(paths.CLASSIFIER / name, device)
     if card.labels != labels:
         raise OpenSetError(f"{name} knows {', '.join(card.labels)}, and not {', '.join(labels)}: run `dvc repro`")
-    patches = np.stack(list(embed_clips(network, clips, card.audio, p.runtime, device, cache=None)))  # [clips, P, D]
-    held_out = torch.from_numpy(patches[(clips.partition != "train").to_numpy()]).to(device)
-    log_p, logits = network.read_out(held_out), network.head(held_out).mean(dim=1)
-    return log_p.double().cpu().numpy(), logits.double().cpu().numpy(), nearness(patches.mean(axis=1), clips)
+    embedded = embed_clips(network, clips, card.audio, p.runtime, device, cache=None)  # of each clip [W, P, D]
+    is_held_out = (clips.partition != "train").to_numpy()
+    held_out = [torch.from_numpy(one).to(device) for one, wanted in zip(embedded, is_held_out) if wanted]
+    log_p = torch.stack([network.read_out(one).logsumexp(dim=0) - math.log(len(one)) for one in held_out])
+    logits = torch.stack([network.head(one).mean(dim=(0, 1)) for one in held_out])
+    means = np.stack([one.mean(axis=(0, 1)) for one in embedded])
+    return log_p.double().cpu().numpy(), logits.double().cpu().numpy(), nearness(means, clips)
 
 
 def losses_of(p: Params, held_out: pd.DataFrame, shelf: Shelf, labels: list[str], device: torch.device) -> np.ndarray:

@@ -209,7 +209,7 @@ def _together(
 ) -> Teacher:
     """A network and denoisers, calibrated by the validation clips."""
     p, labels = trial.p, trial.labels
-    denoisers = [Denoiser(base, k, normaliser, base.frame_multiple) for k in range(len(labels))]
+    denoisers = [Denoiser(base, k, normaliser, base.frame_multiple, base.shortest) for k in range(len(labels))]
 
     def measured(clip_ids: list[str], name: str) -> np.ndarray:
         settings, state = p.diffusion_classifier, Checkpoint(folder / f"{name}.pt")

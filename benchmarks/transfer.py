@@ -92,7 +92,7 @@ def main() -> None:
 
         def regression(train: np.ndarray, test: np.ndarray) -> np.ndarray:
             patches = embed_clips(load_audioset(weights), examples, AUDIO, p.runtime, device, cache)
-            means = np.stack([patches[row].mean(axis=0) for row in range(len(patches))])
+            means = np.stack([patches[row].mean(axis=(0, 1)) for row in range(len(patches))])
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
             return model.fit(means[train], targets[train]).predict(means[test])
 

@@ -62,12 +62,14 @@ def of_base(labels: list[str], device: torch.device) -> list[Denoiser]:
     network = networks.load(paths.BASE / "unet").to(device)
     normaliser = Normaliser.load(paths.BASE / "normaliser.safetensors")
     numbers = [seen.read(paths.BASE)["labels"].index(label) for label in labels]
-    return [Denoiser(network, number, normaliser, network.frame_multiple) for number in numbers]
+    lengths = network.frame_multiple, network.shortest
+    return [Denoiser(network, number, normaliser, *lengths) for number in numbers]
 
 
 def of_classes(labels: list[str], device: torch.device) -> list[Denoiser]:
     models = [Model.load(paths.DIFFUSION / label, device) for label in labels]
-    return [Denoiser(m.network, None, m.normaliser, m.network.frame_multiple) for m in models]
+    networks = [(m.network, None, m.normaliser) for m in models]
+    return [Denoiser(*each, each[0].frame_multiple, each[0].shortest) for each in networks]
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import json
 import shutil
 
 from counterpoise import codecs
+from counterpoise.codecs import round_trip as trip
 from counterpoise.codecs.encode import encode
-from counterpoise.codecs.round_trip import round_trip
 from counterpoise.codecs.settings import CodecSettings
 from counterpoise.core import runtime, tables
+from counterpoise.core.audio import Audio
 from counterpoise.core.naming import UNLABELLED
 from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
@@ -17,6 +18,7 @@ from stages.base.work import run, tell, working
 
 
 class Params(File):
+    audio: Audio
     classes: Classes
     codec: CodecSettings
     runtime: Runtime
@@ -35,12 +37,17 @@ def main() -> None:
             if not encoded.exists():
                 encode(codec, rows, encoded, p.codec.batch_size)
             if label != UNLABELLED:
-                report[label] = round_trip(codec, rows.head(p.codec.check_clips))
+                tried = rows.head(p.codec.check_clips)
+                report[label] = trip.round_trip(codec, tried, p.audio.sample_rate, p.audio.channels)
+        trip.check(codec, report)
         paths.LATENTS.mkdir(parents=True, exist_ok=True)
         for label in parts:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
     paths.METRICS.mkdir(exist_ok=True)
-    (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
+    doubts = trip.warnings(codec, report, clips, p.audio.sample_rate, p.audio.channels)
+    view = {p.codec.name: report, "warnings": doubts}
+    (paths.METRICS / "codec.json").write_text(json.dumps(view, indent=2, ensure_ascii=False) + "\n")
+    print(*(f"warning: {doubt}" for doubt in doubts), sep="\n", end="\n" if doubts else "")
     without = f", and {len(unlabelled):,} of clips without labels" if len(unlabelled) else ""
     tell(paths.LATENTS, f"{counted(len(clips), 'latent')} of {counted(len(p.classes), 'class')}{without}")
 

@@ -43,7 +43,7 @@ def main() -> None:
         listeners[embedder.name] = lambda wave: embedder.embed(torch.from_numpy(wave)[None], rate)[0].numpy()
 
     # Listen, learn, and say
-    found = features.measure(clips.path.tolist(), listeners, rate, p.audio.seconds)
+    found = features.measure(clips.path.tolist(), listeners, rate)
     said, card = classifiers.learn(p.shallow.classifiers, found, clips, list(p.classes))
     tables.write(said, paths.SHALLOW / "probabilities.csv", exact=True)
     (paths.SHALLOW / "card.json").write_text(json.dumps(card, indent=1) + "\n")

@@ -134,3 +134,17 @@ def test_first_weights_depend_on_the_seed_and_leave_the_global_generator_alone()
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(ValueError, match="'resnet'.*cnn, yamnet"):
         build("resnet", 2, AUDIO, FEATURES)
+
+
+@pytest.mark.parametrize(("seconds", "kinds"), [(0.1, {torch.float32}), (2.0, {torch.bfloat16})])
+def test_a_clip_of_a_few_frames_passes_the_cnn_in_float32(seconds, kinds):
+    """Where a strided convolution puts out a single frame, some CPUs leave memory unwritten in bfloat16."""
+    audio = settings_of(Audio, sample_rate=16000, channels=1, seconds=seconds)
+    network = build("cnn", 2, audio, settings_of(Features)).eval()
+    found = set()
+    for layer in network.maps.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda layer, given, output: found.add(output.dtype))
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert network(torch.randn(2, 1, round(16000 * seconds))).isfinite().all()
+    assert found == kinds

@@ -10,7 +10,9 @@ import torch
 from settings import settings_of
 
 from counterpoise.arms.arm import load as load_arm
-from counterpoise.classifiers.batches import balanced, draw, order
+from counterpoise.classifiers import batches
+from counterpoise.classifiers.batches import Embedded, Waves, balanced, draw, order, windows
+from counterpoise.classifiers.batches import load as load_batches
 from counterpoise.classifiers.losses import cross_entropy, distillation, mix
 from counterpoise.classifiers.networks import build
 from counterpoise.classifiers.networks.io import Card, ModelError, load, save
@@ -22,6 +24,7 @@ from counterpoise.core.audio import Audio
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.runtime import Runtime, seed_for
 from counterpoise.embeddings.settings import Features
+from counterpoise.inference import classify
 
 torch.set_num_threads(1)
 
@@ -592,3 +595,101 @@ def test_training_with_converted_weights_needs_no_tensorflow(examples, weights):
     model, classifier = pretrained(weights, "finetune")
     run(model, examples, classifier)
     assert not {name.partition(".")[0] for name in sys.modules} & {"tensorflow", "tensorflow_hub", "tf_keras", "keras"}
+
+
+@pytest.fixture
+def long(tmp_path) -> pd.DataFrame:
+    """Clips of 0.2 to 2.3 s; a window has 0.5 s. What a clip holds tells the place: it is a rising ramp."""
+    rows = []
+    for number, seconds in enumerate((0.2, 2.3, 0.5, 0.505, 1.1, 0.3)):
+        path = tmp_path / f"{number}.flac"
+        sound.write_flac(path, np.linspace(0, 0.9, round(8000 * seconds), dtype=np.float32)[None], 8000)
+        clip = {"clip_id": str(number), "path": str(path), "label": LABELS[number % 2], "source_id": str(number)}
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": tables.sha256(path)})
+    return tables.table(rows, tables.EXAMPLES)
+
+
+def test_a_long_clip_is_scored_as_classify_scores_it(long):
+    model = fresh()
+    run(model, long, few(4, batch_size=4))
+    said = predict(model, long, AUDIO, RUNTIME, CPU, 3)
+    known = classify.Classifier(model.eval(), AUDIO, LABELS, dict(zip(LABELS, LABELS)), None, CPU)
+    sources = [classify.Source(path, path) for path in long.path]
+    heard = list(classify.classify(known, sources, AUDIO.seconds / 2, 3, keep_windows=True))
+    assert [len(one.windows) for one in heard] == [1, 9, 1, 1, 4, 1]
+    np.testing.assert_allclose(said, [one.probabilities for one in heard], atol=1e-6)
+    first = predict(model, long.iloc[[1]].assign(path=long.path[2]), AUDIO, RUNTIME, CPU, 3)
+    assert np.abs(said[1] - first[0]).max() > 1e-6
+
+
+def test_clips_of_a_window_or_less_are_scored_to_the_bit_as_one_batch(long):
+    model, short = fresh().eval(), long.iloc[[0, 2, 5]]
+    waves = np.stack([sound.fit(sound.read(path, 8000, 1), 4000) for path in short.path])
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(waves)).exp().numpy()
+    np.testing.assert_array_equal(predict(model, short, AUDIO, RUNTIME, CPU, 8), expected)
+
+
+def test_memory_holds_a_batch_of_windows(long):
+    found = list(windows(Waves(long.path.tolist(), AUDIO), RUNTIME, 4))
+    assert [len(batch) for _, batch in found] == [4, 4, 4, 4, 1]
+    assert np.concatenate([rows for rows, _ in found]).tolist() == [0, *[1] * 9, 2, 3, *[4] * 4, 5]
+
+
+def test_training_draws_crops_of_long_clips_by_seed_step_and_place_alone(long):
+    inputs = Waves(long.path.tolist(), AUDIO)
+
+    def places(seed: int, done: int = 0, workers: int = 0) -> list[list[float]]:
+        runtime = RUNTIME.model_copy(update={"workers": workers})
+        steps = load_batches(inputs, runtime, [[1, 1, 2, 0]] * (40 - done), done, seed)
+        return [[float(wave[0, 0]) for wave in batch] for _, batch in steps]
+
+    drawn = np.array(places(seed=0))
+    assert len(np.unique(drawn[:, :2])) > 70  # of 80
+    assert drawn[:, :2].min() < 0.05 and drawn[:, :2].max() > 0.65  # a crop may start at up to 0.9 * 1.8 / 2.3
+    assert not drawn[:, 2:].any()
+    assert places(seed=0, done=25) == drawn[25:].tolist() and places(seed=0, workers=1) == drawn.tolist()
+    assert places(seed=1) != drawn.tolist()
+
+
+def test_a_clip_that_is_asked_for_again_is_kept_within_bounds(long, monkeypatch):
+    read = []
+    monkeypatch.setattr(sound, "read", lambda path, *form: read.append(path) or np.zeros((1, 1000), np.float32))
+    monkeypatch.setattr(batches, "KEPT_BYTES", 8000)
+    inputs = Waves(["a", "b", "c"], AUDIO)
+    for row in (0, 1, 0, 2, 0, 1):
+        inputs[row]
+    assert read == ["a", "b", "c", "b"]
+
+
+def test_a_frozen_body_hears_all_windows_and_trains_on_one_of_each_clip(long, weights):
+    model, classifier = pretrained(weights, "frozen")
+    told = run(model, long, classifier, validation=long)
+    assert np.isfinite(told[4]["val_loss"])
+    said = predict(model, long, AUDIO, RUNTIME, CPU, 3)
+    wave = sound.read(long.path[4], 8000, 1)
+    parts = torch.from_numpy(np.stack([wave[:, start : start + 4000] for start in (0, 2000, 4000, 4800)]))
+    with torch.inference_mode():
+        expected = model.eval()(parts).exp().mean(dim=0).numpy()
+    np.testing.assert_allclose(said[4], expected, atol=1e-5)
+    embedded = Embedded([np.arange(12).reshape(4, 1, 3)])
+    assert [embedded.crop(embedded[0], number)[0, 0] for number in range(5)] == [0, 3, 6, 9, 0]
+
+
+def test_an_event_late_in_a_clip_is_learned_and_heard(tmp_path):
+    """Two classes that differ by what comes after 0.5 s of 0.9 s alone; a window has 0.5 s."""
+    rng, rows = np.random.default_rng(0), []
+    time = np.arange(2000) / 8000
+    for number in range(32):
+        label = LABELS[number % 2]
+        event = rng.standard_normal(2000) if label == "hiss" else np.sin(2 * np.pi * rng.uniform(500, 1500) * time)
+        wave = 0.003 * rng.standard_normal(7200)
+        wave[4400:6400] += 0.3 * event
+        sound.write_flac(path := tmp_path / f"{number}.flac", wave[None].astype(np.float32), 8000)
+        clip = {"clip_id": str(number), "path": str(path), "label": label, "source_id": str(number)}
+        rows.append(clip | {"root_clip_id": str(number), "synthetic": False, "sha256": tables.sha256(path)})
+    late = tables.table(rows, tables.EXAMPLES)
+    model = fresh()
+    run(model, late[:20], few(60, mask_fraction=0.0))
+    right = predict(model, late[20:], AUDIO, RUNTIME, CPU, 8).argmax(axis=1) == [0, 1] * 6
+    assert right.mean() > 0.9

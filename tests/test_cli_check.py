@@ -102,7 +102,7 @@ def test_the_numbers(repository):
     assert told["classes"]["cat"] == cat | {"partitions": {"train": 7, "val": 3, "test": 2, "unused": 0}}
     assert told["classes"]["dog"]["rare"] is False
     assert told["folds"] == {"official": True, "there": [1, 2, 3, 4, 5], "test": 3, "val": 2}
-    assert told["lengths"]["longest"] == 1.0 and told["lengths"]["heard"] == 1.0
+    assert told["lengths"]["longest"] == 1.0 and told["lengths"]["at_once"] == 1.0
     assert told["sample_rates"] == {"16000": 42} and told["channels"] == {"1": 42}
     assert told["heard"] == {"sample_rate": 16000, "channels": 1, "codec": "mel", "codec_top": 8000.0}
     assert told["unlabelled"] == {"files": 0, "rejected": {}, "clips": 0, "recordings": 0, "seconds": 0.0}
@@ -255,21 +255,29 @@ def test_clips_that_are_longer_than_what_is_heard(repository):
     told = repository.fill(seconds=2.43).advice()
     assert list(told) == ["length"] and told["length"]["settings"] == {"audio.seconds": 2.5}
     assert told["length"]["command"] == "dvc exp run -S audio.seconds=2.5"
-    assert told["length"]["what"] == "All 42 clips are longer than audio.seconds (1): 59% of all sound is not heard."
-    assert repository.advice(audio={"seconds": 2.5}) == {}
+    what = "All 42 clips are longer than audio.seconds (1): a window holds 41% of all sound."
+    assert told["length"]["what"] == what and "training draws windows at random" in told["length"]["why"]
+    assert repository.advice(audio={"seconds": 2.5}) == repository.advice(audio={"seconds": 1.3}) == {}
 
 
 def test_one_class_that_is_longer(repository):
     for number in range(6):
-        repository.add("newt", number, source=f"n{number}", seconds=1.4)
+        repository.add("newt", number, source=f"n{number}", seconds=2.4)
     told = repository.fill(seconds=1.0).advice()
-    assert told["length"]["details"] == ["newt: 29% of its sound is not heard"]
-    assert told["length"]["settings"] == {"audio.seconds": 1.4}
+    assert told["length"]["details"] == ["newt: a window holds 42% of its sound"]
+    assert told["length"]["settings"] == {"audio.seconds": 2.4}
 
 
-def test_pieces_of_long_files_are_to_be_as_long_as_what_is_heard(repository):
+def test_denoisers_that_hear_less_than_classifiers(repository):
+    told = repository.fill(seconds=1.0).advice(diffusion_classifier={"seconds": 0.6})
+    assert list(told) == ["denoiser_seconds"]
+    assert told["denoiser_seconds"]["command"] == "dvc exp run -S diffusion_classifier.seconds=null"
+    assert repository.advice(diffusion_classifier={"seconds": 0.6, "denoisers": "none"}) == {}
+
+
+def test_pieces_of_long_files(repository):
     told = repository.fill(seconds=8.0).advice(data={"max_seconds": 5.0, "clip_seconds": 4.0})
-    assert told["length"]["settings"] == {"data.clip_seconds": 1.0}
+    assert told["length"]["settings"] == {"audio.seconds": 4.0}
     text = repository.run(sections={"data": {"max_seconds": 5.0, "clip_seconds": 4.0}}).stdout
     assert "42 longer than 5 s will be cut into 84 clips of 4 s" in " ".join(text.split())
     assert repository.advice(data={"max_seconds": 5.0, "clip_seconds": 1.0}) == {}

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from counterpoise.cli.app import app
 from counterpoise.cli.params import Params
 from counterpoise.cli.presets import PresetError, use
+from counterpoise.cli.proposals import round_up
 from counterpoise.core.settings import SettingsError
 from counterpoise.datasets.own import OwnError
 
@@ -60,6 +63,7 @@ def test_a_preset_says_the_same_things_as_the_others(name):
         "audio": {"sample_rate", "channels", "seconds"},
         "split": {"test_fold", "val_fold", "val_fraction"},
         "features": {"hop"},
+        "codec": {"mel"},
     }
 
 
@@ -73,6 +77,7 @@ def test_a_preset_changes_its_values_and_nothing_else(name, file, sounds):
     preset["data"]["path"] = str(sounds)
     if name == "dogs":  # it is in use already, so its data stay
         preset["data"] = {"path": str(sounds)}
+    preset["codec"]["mel"] = before["codec"]["mel"] | preset["codec"]["mel"]
     for section in before.keys() - {"classes"}:
         assert after[section] == (before[section] | preset[section] if section in preset else before[section])
 
@@ -135,6 +140,67 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
     assert use("own", file, PRESETS) == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
     assert (Params.read(file).data.path, Params.read(file).data.max_seconds) == (str(sounds), 12.0)
     assert use("own", file, PRESETS) == []
+
+
+def noises(folder, seconds, rate, amount=20):
+    """A folder with two classes of sounds."""
+    for label in ("ant", "bee"):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(amount):
+            wave = 0.1 * np.random.default_rng(number).standard_normal(round(rate * seconds))
+            soundfile.write(folder / label / f"{rate}-{seconds}-{number}.wav", wave, rate)
+    return folder
+
+
+def heard(file):
+    p = Params.read(file)
+    return p.audio.seconds, p.audio.sample_rate, p.features.hop, p.codec.mel.f_max
+
+
+def test_own_proposes_lengths_and_rates_that_fit_and_says_why(file, tmp_path):
+    phones = noises(noises(tmp_path / "phones", 0.43, 8000), 2.0, 16000, amount=1)
+    told = use("own", file, PRESETS, str(phones))
+    assert heard(file) == (0.5, 8000, 64, 4000.0)
+    assert "audio.seconds: 1.2 → 0.5 (95% of the clips are no longer)" in told
+    assert "audio.sample_rate: 16000 → 8000 (40 of 42 clips have it)" in told
+    assert "codec.mel.f_max: 8000.0 → 4000.0 (above it nothing is heard)" in told
+    before = file.read_text()
+    assert use("own", file, PRESETS) == [] and file.read_text() == before
+
+
+def test_what_is_proposed_is_no_longer_than_some_seconds_and_no_wider_than_the_codec(file, tmp_path):
+    told = use("own", file, PRESETS, str(noises(tmp_path / "long", 12.4, 44100, amount=2)))
+    assert heard(file) == (10.0, 16000, 512, 8000.0)
+    assert any("clips are longer, 95% up to 13 s" in line for line in told)
+    change(file, "f_max: 8000.0", "f_max: 22050.0")
+    change(file, "sample_rate: 16000     # Hz\n    nnls", "sample_rate: 44100     # Hz\n    nnls")
+    told = use("own", file, PRESETS)
+    assert told == ["audio.sample_rate stays 16000; proposed is 44100 (all clips have it)"]
+
+
+def test_own_again_never_replaces_what_the_user_set(file, tmp_path):
+    use("own", file, PRESETS, str(noises(tmp_path / "a", 0.43, 16000, amount=2)))
+    assert heard(file) == (0.5, 16000, 128, 8000.0)
+    change(file, "seconds: 0.5 ", "seconds: 0.8 ")
+    change(file, "val_fraction: 0.1", "val_fraction: 0.2")
+    told = use("own", file, PRESETS)
+    assert told == ["audio.seconds stays 0.8; proposed is 0.5 (95% of the clips are no longer)"]
+    told = use("own", file, PRESETS, str(noises(tmp_path / "b", 1.9, 8000, amount=2)))
+    assert heard(file) == (0.8, 8000, 128, 4000.0) and Params.read(file).split.val_fraction == 0.2
+    assert "audio.seconds stays 0.8; proposed is 1.9 (95% of the clips are no longer)" in told
+
+
+def test_sounds_in_another_place_get_proposals_of_their_own(file, tmp_path):
+    use("own", file, PRESETS, str(noises(tmp_path / "a", 0.43, 16000, amount=2)))
+    use("own", file, PRESETS, str(noises(tmp_path / "b", 1.9, 8000, amount=2)))
+    assert heard(file) == (1.9, 8000, 128, 4000.0)
+    use("dogs", file, PRESETS)
+    assert file.read_text() == (REPOSITORY / "params.yaml").read_text()
+
+
+@pytest.mark.parametrize(("seconds", "rounded"), [(0.03, 0.1), (0.41, 0.5), (4.0, 4.0), (10.0, 10.0), (12.4, 13.0)])
+def test_lengths_are_rounded_up(seconds, rounded):
+    assert round_up(seconds) == rounded
 
 
 def test_own_asks_the_pattern_that_the_user_set(file, sounds):

@@ -7,10 +7,11 @@ import soundfile
 import torch
 from settings import settings_of
 
+from counterpoise.codecs.codec import CodecError
 from counterpoise.codecs.encode import encode
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.mel import MelCodec
-from counterpoise.codecs.round_trip import round_trip
+from counterpoise.codecs.round_trip import check, round_trip, warnings
 from counterpoise.codecs.settings import CodecSettings
 
 SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
@@ -19,7 +20,7 @@ SECONDS = [0.31, 0.12, 0.5, 0.3, 0.07, 0.2]
 class EnvelopeCodec:
     """Loudness now and in the half second ahead, where the end of the wave is repeated as convolutions often do."""
 
-    name, sample_rate, channels, latent_channels, hop = "envelope", 8000, 1, 2, 80
+    name, sample_rate, channels, highest, latent_channels, hop = "envelope", 8000, 1, 4000.0, 2, 80
     silence = torch.zeros(2)
 
     def encode(self, wave):
@@ -115,7 +116,7 @@ class Quieter(Transparent):
 
 
 def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(clips):
-    perfect, quieter = round_trip(Transparent(), clips), round_trip(Quieter(), clips)
+    perfect, quieter = round_trip(Transparent(), clips, 8000, 1), round_trip(Quieter(), clips, 8000, 1)
     assert perfect["log_mel_db"] == perfect["spectral_convergence"] == perfect["level_db"] == 0
     assert perfect["si_sdr_db"] > 90
     assert quieter["level_db"] == pytest.approx(-20, abs=0.01)
@@ -123,6 +124,63 @@ def test_a_round_trip_without_loss_is_perfect_and_a_quieter_one_is_20_db_down(cl
 
 
 def test_the_mel_round_trip_keeps_level_and_spectrum(clips):
-    measures = round_trip(MelCodec("mel", settings_of(CodecSettings), torch.device("cpu")), clips)
+    measures = round_trip(MelCodec("mel", settings_of(CodecSettings), torch.device("cpu")), clips, 16000, 1)
     assert abs(measures["level_db"]) < 3 and measures["log_mel_db"] < 6
     assert all(type(value) is float for value in measures.values())
+
+
+@pytest.fixture
+def insects(tmp_path):
+    """Clips of 44.1 kHz in stereo: what is above 8 kHz has a hundred times the energy of what is below."""
+    rows, time = [], np.arange(22050) / 44100
+    for number in range(2):
+        wave = 0.05 * np.sin(2 * np.pi * 500 * time) + 0.5 * np.sin(2 * np.pi * (11000 + 900 * number) * time)
+        soundfile.write(tmp_path / f"{number}.wav", np.stack([wave, 0.2 * wave], axis=1), 44100)
+        rows.append({"path": str(tmp_path / f"{number}.wav"), "label": "bee", "sample_rate": 44100, "channels": 2})
+    return pd.DataFrame(rows)
+
+
+def mel(**settings):
+    return MelCodec("mel", settings_of(CodecSettings, mel={"griffin_lim_steps": 2} | settings), torch.device("cpu"))
+
+
+def test_a_round_trip_is_judged_as_classifiers_hear_it(insects):
+    at_16, at_44 = (round_trip(mel(), insects, rate, 1) for rate in (16000, 44100))
+    assert at_16["spectral_convergence"] < 0.7 and at_44["spectral_convergence"] > 0.95
+    assert at_44["level_db"] < -15 and abs(at_16["level_db"]) < 3
+    assert at_16["above_codec"] == at_44["above_codec"] == pytest.approx(100 / 101, abs=0.001)
+    assert at_16["heard_above_codec"] < 0.001 and at_44["heard_above_codec"] == pytest.approx(100 / 101, abs=0.001)
+    stereo = round_trip(mel(), insects, 16000, 2)
+    assert at_16["heard_between_channels"] == 0
+    assert stereo["heard_between_channels"] == pytest.approx(1 - 2 * 0.6**2 / (1 + 0.2**2), abs=0.001)
+
+
+def test_a_codec_that_is_too_narrow_is_warned_of_with_the_figure(insects):
+    def told(codec, rate, channels=1):
+        report = {"bee": round_trip(codec, insects, rate, channels)}
+        check(codec, report)
+        return warnings(codec, report, insects, rate, channels)
+
+    (between,) = told(mel(), 44100)
+    assert "up to 8,000 Hz, and classifiers hear up to 22,050 Hz" in between and "99.0% (bee)" in between
+    (unheard,) = told(mel(), 16000)
+    assert "99.0% (bee) of the energy of real clips, which nobody hears" in unheard and "codec.mel.f_max" in unheard
+    wide = mel(sample_rate=44100, f_max=22050, n_fft=2048, window=1102, hop=441)
+    assert told(wide, 44100) == []
+    (sides,) = told(wide, 44100, 2)
+    assert "30.8% (bee)" in sides and "audio.channels" in sides
+
+
+def test_where_nothing_is_left_for_the_codec_it_is_refused():
+    report = {"bat": {"above_codec": 0.9995}, "dog": {"above_codec": 0.1}}
+    with pytest.raises(CodecError, match=r"8,000 Hz, and above that lies nearly all energy of bat \(99.95%\)"):
+        check(mel(), report)
+    check(mel(), {"dog": report["dog"]})
+
+
+def test_clips_of_phones_are_told_to_leave_bands_empty(clips):
+    phones = clips.assign(sample_rate=8000)
+    report = {"bark": round_trip(mel(), clips, 8000, 1)}
+    (told,) = warnings(mel(), report, phones, 8000, 1)
+    assert "6 of 6 clips (8,000 Hz most often)" in told and "Set codec.mel.f_max to 4000" in told
+    assert warnings(mel(f_max=4000), report, phones, 8000, 1) == []

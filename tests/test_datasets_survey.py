@@ -130,7 +130,7 @@ def test_lengths_against_a_window():
     seconds = pd.Series([1.0] * 18 + [2.0, 11.0])
     told = survey.lengths(seconds, 2.0)
     assert (told.shortest, told.median, told.most, told.longest) == (1.0, 1.0, 2.0, 11.0)
-    assert told.longer == 1 and told.heard == pytest.approx(22 / 31) and told.padding == pytest.approx(18 / 40)
+    assert told.longer == 1 and told.at_once == pytest.approx(22 / 31) and told.padding == pytest.approx(18 / 40)
     assert survey.lengths(seconds, 10.995).longer == 0  # the rounding of a resampler
     assert survey.lengths(pd.Series([np.nan]), 2.0) is None and survey.lengths(pd.Series(dtype=float), 2.0) is None
 

@@ -46,7 +46,7 @@ def normaliser(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), sigma_data=1.0) -> Nor
 
 
 def denoisers(normalisers: list[Normaliser]) -> list[Denoiser]:
-    return [Denoiser(Gaussian(MEANS[k], STDS[k], own), None, own, 4) for k, own in enumerate(normalisers)]
+    return [Denoiser(Gaussian(MEANS[k], STDS[k], own), None, own, 4, 4) for k, own in enumerate(normalisers)]
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_an_interrupted_measurement_goes_on_to_the_same_bits(clips, tmp_path):
     own = normaliser()
     models = denoisers([own] * CLASSES)
     whole = measured(clips, models, tmp_path, sigmas=[0.5, 1.0], batch_size=8)
-    failing = [Denoiser(Failing(MEANS[0], STDS[0], own), None, own, 4), *models[1:]]
+    failing = [Denoiser(Failing(MEANS[0], STDS[0], own), None, own, 4, 4), *models[1:]]
     shelf, clip_ids, _, _ = clips
     runtime = settings_of(Runtime, precision="fp32")
     settings = settings_of(DiffusionClassifier, sigmas=[0.5, 1.0], batch_size=8)

@@ -79,7 +79,7 @@ def statistics(*activations: Tensor) -> Tensor:
 class Pointwise(nn.Module):
     """Stands for a network: its blocks see each frame, or four frames, and no others."""
 
-    frame_multiple = 8
+    frame_multiple = shortest = 8
 
     def __init__(self) -> None:
         super().__init__()

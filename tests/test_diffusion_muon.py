@@ -21,7 +21,7 @@ def network(picture):
 
 
 def backward(net):
-    x = torch.randn(2, 16, net.frame_multiple, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 16, net.shortest, generator=torch.Generator().manual_seed(1))
     net(x, torch.zeros(2), torch.tensor([0, 2])).square().mean().backward()
 
 

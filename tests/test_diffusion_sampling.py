@@ -17,7 +17,7 @@ BANDS = 16
 class Gaussian(nn.Module):
     """The perfect denoiser of latents whose every value is drawn from N(mean, std^2) on its own."""
 
-    frame_multiple = 4
+    frame_multiple = shortest = 4
 
     def __init__(self, mean, std, sigma_data):
         super().__init__()

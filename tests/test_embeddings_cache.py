@@ -46,13 +46,22 @@ def embed(network, examples, folder=None, audio=AUDIO) -> list[np.ndarray]:
 
 def test_a_clip_has_an_embedding_of_every_patch(network, examples, tmp_path):
     embedded = embed(network, examples, tmp_path / "cache")
-    assert [array.shape for array in embedded] == [(2, 1024)] * 4
+    assert [array.shape for array in embedded] == [(1, 2, 1024)] * 4
     assert embedded[0].dtype == np.float32
     wave = sound.fit(sound.read(examples.path[0], 16000, 1), 22400)
     with torch.inference_mode():
-        expected = network.embed_waves(torch.from_numpy(wave)[None])[0].numpy()
+        expected = network.embed_waves(torch.from_numpy(wave)[None]).numpy()
     np.testing.assert_array_equal(embedded[0], expected)
     assert np.abs(embedded[0] - embedded[1]).max() > 0.01
+
+
+def test_a_clip_longer_than_a_window_has_embeddings_of_each(network, examples, tmp_path):
+    (embedded,) = embed(network, examples[:1], tmp_path / "cache", AUDIO.model_copy(update={"seconds": 0.4}))
+    wave = sound.read(examples.path[0], 16000, 1)
+    parts = [wave[:, start : start + 6400] for start in (0, 3200, 6400, 9600)]
+    with torch.inference_mode():
+        expected = np.stack([network.embed_waves(torch.from_numpy(part)[None])[0].numpy() for part in parts])
+    np.testing.assert_array_equal(embedded, expected)
 
 
 def test_embeddings_do_not_depend_on_other_clips_or_on_the_cache(network, examples, tmp_path):
@@ -129,5 +138,5 @@ def test_two_processes_may_fill_the_same_cache(network, examples, tmp_path):
 def test_no_clips_have_no_embeddings_and_the_network_stays_in_its_mode(network, examples, tmp_path):
     cnn = build("cnn", 2, AUDIO, settings_of(Features, n_fft=512, hop=128)).train()
     assert embed(cnn, examples[:0], tmp_path / "cache") == []
-    assert embed(cnn, examples[:1])[0].shape == (1, 64)
+    assert embed(cnn, examples[:1])[0].shape == (1, 1, 64)
     assert cnn.training

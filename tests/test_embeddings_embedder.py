@@ -76,7 +76,9 @@ def test_a_classifier_of_ours_embeds_clips_as_it_reads_them(tmp_path):
     wave = waves(2, 1, 9000)
     with torch.inference_mode():
         expected = model.embed(model.spectrogram(wave[..., :4000]))
-    torch.testing.assert_close(embedder.embed(wave, 8000), expected)
+        parts = [model.embed(model.spectrogram(wave[..., start : start + 4000])) for start in (0, 2000, 4000, 5000)]
+    torch.testing.assert_close(embedder.embed(wave[..., :4000], 8000), expected)
+    torch.testing.assert_close(embedder.embed(wave, 8000), torch.stack(parts).mean(dim=0))
     short = torch.nn.functional.pad(wave[..., :1000], (0, 3000))
     torch.testing.assert_close(embedder.embed(wave[..., :1000], 8000), embedder.embed(short, 8000))
 

@@ -1,7 +1,7 @@
 """Train a classifier for a fixed number of steps, and predict with it."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR
 
 from counterpoise.classifiers import augmentation, batches, losses
+from counterpoise.classifiers.batches import Embedded, Inputs, Waves
 from counterpoise.classifiers.losses import Loss
 from counterpoise.classifiers.networks.network import Network
 from counterpoise.classifiers.settings import Classifier
@@ -57,8 +58,11 @@ def train(
     the epochs, each a permutation of the clips, are laid end to end. The result depends on the arguments, never on
     `runtime.workers`, nor on how often the run was interrupted and resumed.
 
+    Of a clip that is longer than `audio.seconds` each step sees a crop of this length at a random place. Validation
+    hears all of it, as :func:`predict` does.
+
     A pretrained body that is not frozen learns at `body_rate` times the head's learning rate. A frozen body embeds
-    every clip once, as it is, and only the head is trained: patches are drawn, but time is not shifted.
+    every clip once, as it is, and only the head is trained: windows and patches are drawn, but time is not shifted.
 
     `retrain_head` is classifier re-training (Kang et al., "Decoupling Representation and Classifier for Long-Tailed
     Recognition", ICLR 2020, section 4). It divides the steps: first all weights learn, in a one-cycle schedule of their
@@ -125,7 +129,7 @@ def train(
         return
 
     inputs = _inputs(model, examples, audio, runtime, device, cache)
-    val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else []
+    val_inputs = _inputs(model, validation, audio, runtime, device, cache) if watched else None
     made = examples.synthetic.to_numpy(bool)
     smoothing = classifier.made_smoothing * torch.tensor(made, dtype=torch.float32)
     teacher = None if taught is None else torch.tensor(taught, dtype=torch.float32, device=device)
@@ -154,7 +158,7 @@ def train(
             seed_for("head", seed),
         )
         order = itertools.chain(order, ends)
-    loaded = batches.load(inputs, runtime, order)
+    loaded = batches.load(inputs, runtime, order, done, seed)
     bar = progress(loaded, total=classifier.steps, initial=done, desc="classifier", unit="step")
     model.train()
     for step, (rows, batch) in enumerate(bar, start=done + 1):
@@ -190,7 +194,7 @@ def train(
         if step * REPORTS // classifier.steps > (step - 1) * REPORTS // classifier.steps:
             since = history[max(reports, default=0) :]
             reports[step] = {"loss": sum(since) / len(since)}
-            if watched:
+            if val_inputs is not None:
                 probabilities = _probabilities(model, val_inputs, runtime, device, classifier.batch_size)
                 reports[step] |= _validate(torch.from_numpy(probabilities), val_targets)
             report(step, reports[step])
@@ -218,6 +222,9 @@ def predict(
 ) -> np.ndarray:
     """The classes' probabilities for each clip of `tables.EXAMPLES`, float32 `[N, classes]` in the table's order.
 
+    Those of a clip that is longer than `audio.seconds` are the mean over its windows
+    (:class:`counterpoise.core.windows.Windows`), as `counterpoise classify` has it.
+
     Args:
         cache: where a frozen body's embeddings are kept, as in :func:`train`; None embeds the clips anew.
 
@@ -230,30 +237,30 @@ def predict(
 
 def _inputs(
     model: Network, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
-) -> Sequence[np.ndarray]:
+) -> Inputs:
     """What goes into the layers that learn: waves, or a frozen body's embeddings."""
     if model.frozen:
-        return kept.embed_clips(model, examples, audio, runtime, device, cache)
-    return batches.Waves(examples.path.tolist(), audio)
+        return Embedded(kept.embed_clips(model, examples, audio, runtime, device, cache))
+    return Waves(examples.path.tolist(), audio)
 
 
 def _probabilities(
     model: Network,
-    inputs: Sequence[np.ndarray],
+    inputs: Inputs,
     runtime: Runtime,
     device: torch.device,
     batch_size: int,
 ) -> np.ndarray:
-    order = (list(range(i, min(i + batch_size, len(inputs)))) for i in range(0, len(inputs), batch_size))
     was_training = model.training
     model.to(device).eval()
     forward = model.read_out if model.frozen else model
-    probabilities = [np.empty((0, model.head.out_features), np.float32)]
+    sums, amounts = np.zeros((len(inputs), model.head.out_features)), np.zeros((len(inputs), 1))
     with torch.inference_mode(), autocast(runtime, device):
-        for _, batch in batches.load(inputs, runtime, order):
-            probabilities.append(forward(batch.to(device)).exp().cpu().numpy())
+        for rows, batch in batches.windows(inputs, runtime, batch_size):
+            np.add.at(sums, rows, forward(batch.to(device)).exp().cpu().numpy())
+            np.add.at(amounts, rows, 1)
     model.train(was_training)
-    return np.concatenate(probabilities)
+    return (sums / amounts).astype(np.float32)
 
 
 def class_weights(labels_of_examples: list[str], labels: list[str]) -> Tensor:

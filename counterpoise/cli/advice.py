@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from counterpoise.cli.params import Params
-from counterpoise.codecs.settings import CodecSettings
+from counterpoise.cli.proposals import ENCODEC, round_up
+from counterpoise.codecs.settings import NEAR, CodecSettings
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import printable
 from counterpoise.datasets import intake, summary, survey
@@ -16,13 +17,11 @@ from counterpoise.datasets.survey import Survey
 from counterpoise.splits import balance, split
 
 NAMED = 3  # files that an advice names
-LOST = 0.05  # a larger share of all sound that no classifier hears is worth an advice,
-CLASS_LOST = 0.2  # and so is this one of a single class
+LOST = 0.05  # a larger share of all sound that denoisers do not hear is worth an advice
+AT_ONCE = 0.5  # and so is it where a window holds less of all sound, or of a class's
 PADDED = 0.5  # a larger share of padding is
-NEAR = 0.9  # frequencies that differ by less than this factor count as equal: filters end before half the rate
 LONGEST = 60.0  # s, the largest audio.seconds
 WIDER = 32000  # Hz, the rate that is advised where classes may differ above what is heard
-ENCODEC = {"encodec_24khz": 24000, "encodec_48khz": 48000}  # Hz; asking the codec itself would load its network
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -
             )
         )
     if not clips.empty:
-        advice += [*_lengths(p, found, clips), *_low_rates(p, clips), *_narrow_codec(p), *_channels(p, clips)]
+        advice += [*_lengths(p, clips), *_middles(p, clips)]
+        advice += [*_low_rates(p, clips), *_narrow_codec(p), *_channels(p, clips)]
         advice += [*_recordings(p, found), *_folds(p, found, clips, short), *_classes(p, clips, short)]
         advice += _narrow_hearing(p, clips)
     return advice
@@ -259,48 +259,31 @@ def _classes(p: Params, clips: pd.DataFrame, short: set[str]) -> Iterator[Advice
 # What is heard of a clip
 
 
-def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
+def _lengths(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
     window = p.audio.seconds
     every = survey.lengths(clips.seconds, window)
     if every is None:
         return
     of_class = [(label, survey.lengths(own.seconds, window)) for label, own in clips.groupby("label")]
-    losing = [(label, one) for label, one in of_class if one is not None and 1 - one.heard > CLASS_LOST]
-    losing.sort(key=lambda item: item[1].heard)
-    if 1 - every.heard > LOST or losing:
-        most = max([every.most, *(one.most for _, one in losing)])
-        lost = (clips.seconds - window).clip(lower=0)
-        is_cut = clips.path.map(printable).isin(set(found.admitted.mended.path))
-        more = [(label, one) for label, one in losing if one.heard < every.heard - LOST]
-        details = [f"{label}: {1 - one.heard:.0%} of its sound is not heard" for label, one in more[:NAMED]]
-        first = (
-            f"{_of(every.longer, clips)} longer than audio.seconds ({window:g}): {1 - every.heard:.0%} of all sound is "
-            "not heard."
+    partly = [(label, one) for label, one in of_class if one is not None and one.at_once < AT_ONCE]
+    partly.sort(key=lambda item: item[1].at_once)
+    if every.at_once < AT_ONCE or partly:
+        most = max([every.most, *(one.most for _, one in partly)])
+        more = [(label, one) for label, one in partly if one.at_once < every.at_once - LOST]
+        value = min(LONGEST, round_up(most))
+        yield Advice(
+            "length",
+            f"{_of(every.longer, clips)} longer than audio.seconds ({window:g}): a window holds {every.at_once:.0%} of "
+            "all sound.",
+            "Nothing is lost: training draws windows at random, and a score is the mean over all windows of a clip. "
+            "But a window may miss what a label is about.",
+            f"If that can be so, set audio.seconds to {value:g}, "
+            + ("which holds 95% of the clips whole" if value >= most else "the most that is allowed")
+            + f"; classifiers train {value / window:.2g} times as long then.",
+            tuple(f"{label}: a window holds {one.at_once:.0%} of its sound" for label, one in more[:NAMED]),
+            {"audio.seconds": value},
         )
-        why = "Classifiers train on the beginning of a clip alone, and are tested on it."
-        if lost[is_cut].sum() > lost.sum() / 2:
-            yield Advice(
-                "length",
-                first,
-                f"{why} Most of these clips are pieces of long files.",
-                f"Cut such files into pieces of {window:g} s: all of each is heard then.",
-                tuple(details),
-                {"data.clip_seconds": window},
-            )
-        else:
-            value = min(LONGEST, _round_up(most))
-            yield Advice(
-                "length",
-                first,
-                why,
-                f"Set audio.seconds to {value:g}, which holds 95% of the clips whole; classifiers train "
-                f"{value / window:.2g} times as long then."
-                if value >= most
-                else f"Set audio.seconds to {value:g}, the most that is allowed, or cut files by data.max_seconds.",
-                tuple(details),
-                {"audio.seconds": value},
-            )
-    elif every.padding > PADDED and (value := _round_up(every.most)) < window:
+    elif every.padding > PADDED and (value := round_up(every.most)) < window:
         yield Advice(
             "padding",
             f"{every.padding:.0%} of what classifiers hear is padding: the median clip has {every.median:.3g} s, and "
@@ -311,10 +294,18 @@ def _lengths(p: Params, found: Survey, clips: pd.DataFrame) -> Iterator[Advice]:
         )
 
 
-def _round_up(seconds: float) -> float:
-    """A length that is easy to read, and no shorter: tenths of a second, from 10 s on whole seconds."""
-    step = 1 if seconds > 10 else 10
-    return max(0.1, math.ceil(round(seconds * step, 3)) / step)
+def _middles(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
+    classifier = p.diffusion_classifier
+    heard = None if classifier.seconds is None else survey.lengths(clips.seconds, classifier.seconds)
+    if classifier.denoisers != "none" and heard is not None and 1 - heard.at_once > LOST:
+        yield Advice(
+            "denoiser_seconds",
+            f"{_of(heard.longer, clips)} longer than diffusion_classifier.seconds ({classifier.seconds:g}): denoisers "
+            f"hear {heard.at_once:.0%} of all sound.",
+            "They hear the middle of a clip, and classifiers hear all of it.",
+            "Set diffusion_classifier.seconds to null; scoring takes longer then.",
+            settings={"diffusion_classifier.seconds": None},
+        )
 
 
 def _low_rates(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:

@@ -288,10 +288,10 @@ def _lengths(lengths: survey.Lengths) -> str:
     )
     if lengths.longest - lengths.shortest <= survey.LONGER:
         text = f"all {lengths.median:.3g} s"
-    heard = f"the first {lengths.window:g} s are heard, "
-    whole = f"{1 - lengths.heard:.0%} of the sound is not" if lengths.longer else "that is all"
+    window = f"a window of {lengths.window:g} s holds "
+    whole = f"{lengths.at_once:.0%} of the sound" if lengths.longer else "all of it"
     padding = f", and {lengths.padding:.0%} padding" if lengths.padding >= 0.005 else ""
-    return f"{text}; {heard}{whole}{padding}"
+    return f"{text}; {window}{whole}{padding}"
 
 
 def _heard(p: Params) -> str:

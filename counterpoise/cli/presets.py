@@ -17,7 +17,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
+from counterpoise.cli import workspace
 from counterpoise.cli.params import Params
+from counterpoise.cli.proposals import Proposal, propose
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.settings import SettingsError
 from counterpoise.datasets import own
@@ -30,9 +32,13 @@ class PresetError(CounterpoiseError):
 def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[str]:
     """Write a preset's values into params.yaml. Everything else in it stays to the letter, comments too.
 
-    Values are replaced key by key, `classes` as a whole; with `dataset: own` they are those of the sounds that are
-    there. If params.yaml is of the preset's data set already, its `data` section stays as the user made it, so that
-    using `own` again finds new classes. What is said of classes that are no more is taken out.
+    Values are replaced key by key, `classes` as a whole. If params.yaml is of the preset's data set already, its `data`
+    section stays as the user made it. What is said of classes that are no more is taken out.
+
+    With `own` the classes are those of the sounds that are there, and so are the values of
+    :func:`counterpoise.cli.proposals.propose`. Using it again finds new classes. Nothing else changes then, unless the
+    sounds lie in another place: a value that was proposed for the old place is then replaced, and one that the user
+    set is not.
 
     Args:
         name: the preset, without `.yaml`.
@@ -41,7 +47,8 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         path: `data.path`; None takes the preset's.
 
     Returns:
-        What changed, a line each, in the order of params.yaml.
+        What changed, a line each, in the order of params.yaml, with the reason where it was proposed; and which values
+        stay although others would be proposed.
 
     Raises:
         PresetError: no such preset, or its values are not valid.
@@ -54,8 +61,13 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     classes = preset.pop("classes", None)
     data = preset.setdefault("data", {})
     dataset = data.get("dataset")
-    if dataset == before.data.dataset:
+    again = dataset == before.data.dataset
+    proposed: dict[str, Proposal] = {}
+    given = {".".join(keys): value for keys, value in _leaves(preset)}
+    if again:
         data.clear()
+    if again and dataset == "own":
+        preset = {"data": data}
     if path is not None:
         data |= {"path": Path(path).expanduser().as_posix(), "download": False}
     partial = file.resolve().with_name(f"{file.name}.partial")
@@ -72,13 +84,32 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
                 by_class = getattr(getattr(before, section), key)
                 text = _replaced(text, (section, key), {slug: by_class[slug] for slug in by_class if slug not in gone})
         after = _checked(text, partial, name)
+        if dataset == "own":
+            proposed, free = propose(after, workspace.RAW), set(given)
+            if again:
+                moved = after.data.path != before.data.path
+                free = _not_the_users(before, given) if moved else set()
+            for key, (value, _) in proposed.items():
+                if key in free:
+                    text = _replaced(text, tuple(key.split(".")), value)
+            after = _checked(text, partial, name)
         shutil.copymode(file, partial)
         os.replace(partial, file.resolve())
     finally:
         partial.unlink(missing_ok=True)
     old, new = (dict(_flat(one.model_dump())) for one in (before, after))
     changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in changed]
+    why = {key: f" ({one.why})" for key, one in proposed.items() if new[key] == str(one.value)}
+    told = [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}{why.get(key, '')}" for key in changed]
+    kept = [(key, one) for key, one in proposed.items() if new[key] != str(one.value)]
+    return told + [f"{key} stays {new[key]}; proposed is {one.value:g} ({one.why})" for key, one in kept]
+
+
+def _not_the_users(p: Params, given: Mapping[str, Any]) -> set[str]:
+    """The dotted keys with the value that was proposed for the sounds at `data.path`, or else with the preset's."""
+    proposed = {key: one.value for key, one in propose(p, workspace.RAW).items()}
+    now = {".".join(keys): value for keys, value in _leaves(p.model_dump())}
+    return {key for key, value in (dict(given) | proposed).items() if now.get(key) == value}
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:

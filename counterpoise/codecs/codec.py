@@ -19,6 +19,7 @@ class Codec(Protocol):
         name: as in params.yaml.
         sample_rate: of the audio that it reads and gives, Hz.
         channels: of that audio.
+        highest: frequency that it keeps, Hz.
         latent_channels: C.
         hop: samples in a latent frame; the latent rate is `sample_rate / hop` frames a second.
     """
@@ -27,6 +28,7 @@ class Codec(Protocol):
     name: str
     sample_rate: int
     channels: int
+    highest: float
     latent_channels: int
     hop: int
 

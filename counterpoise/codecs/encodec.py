@@ -82,6 +82,7 @@ class EncodecCodec:
             raise CodecError(f"codec.encodec.requantise is {settings.requantise:g}; {name} has {allowed} kbit/s")
         load_weights(model, state, path)
         self.name, self.sample_rate, self.channels = name, model.sample_rate, model.channels
+        self.highest = model.sample_rate / 2
         self.hop = int(model.encoder.hop_length)
         self.latent_channels = model.encoder.dimension + int(model.normalize)
         self._model, self._bandwidth, self._device = model.to(device), settings.requantise, device

@@ -206,12 +206,14 @@ def reflect(latent: Tensor, frames: int) -> Tensor:
     return latent[:, torch.minimum(index, period - index)]
 
 
-def lengthened(latents: Sequence[Tensor], multiple: int) -> Tensor:
+def lengthened(latents: Sequence[Tensor], multiple: int, shortest: int = 0) -> Tensor:
     """Latents `[C, T_i]` side by side, `[B, C, T]`: each reflected until T, the next multiple of the longest's frames.
 
-    So neither the network's edge nor the decoder's is within a clip, and a clip's neighbours are not, either.
+    T is no less than `shortest`. So neither the network's edge nor the decoder's is within a clip, and a clip's
+    neighbours are not, either.
     """
-    frames = -(-max(latent.shape[1] for latent in latents) // multiple) * multiple
+    longest = max(shortest, *(latent.shape[1] for latent in latents))
+    frames = -(-longest // multiple) * multiple
     return torch.stack([reflect(latent, frames) for latent in latents])
 
 

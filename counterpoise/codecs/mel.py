@@ -46,6 +46,7 @@ class MelCodec:
                 f"{settings.sample_rate / 2}"
             )
         self.sample_rate, self.latent_channels, self.hop = settings.sample_rate, settings.bands, settings.hop
+        self.highest = settings.f_max
         self._settings, self._device = settings, device
         self._window = torch.hann_window(settings.window, device=device)
         self._filters = mel_filters(settings, device)

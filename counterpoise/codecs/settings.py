@@ -7,6 +7,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from counterpoise.codecs import CODECS
 from counterpoise.core.settings import Section
 
+NEAR = 0.9  # frequencies that differ by less than this factor count as equal: filters end before half the rate
+
 
 class MelSettings(Section):
     """Log-mel latents; the usual values keep 97 % of an AudioSet YAMNet embedding at 16 kHz."""

@@ -24,7 +24,7 @@ class Audio(Section):
 
     sample_rate: Annotated[int, Field(ge=8000, le=192000)]  # Hz
     channels: Literal[1, 2]
-    seconds: Annotated[float, Field(ge=0.05, le=60)]  # shorter clips are padded, longer ones cut
+    seconds: Annotated[float, Field(ge=0.05, le=60)]  # shorter clips are padded; see core/windows.py for longer ones
 
 
 def read(path: str | Path, sample_rate: int, channels: int) -> np.ndarray:

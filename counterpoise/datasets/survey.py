@@ -104,24 +104,24 @@ def deal(clips: pd.DataFrame, data: Data) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long clips are, in seconds, and what a window of `window` seconds at their beginning holds of them."""
+    """How long clips are, in seconds, and what one window of `window` seconds in each holds of them."""
 
     shortest: float
     median: float
     most: float  # so many as MOST are no longer
     longest: float
     window: float
-    longer: int  # clips that the window cuts
-    heard: float  # share of all sound that lies in the window
-    padding: float  # share of all windows that is padded with silence
+    longer: int  # clips of which it does not hold all
+    at_once: float  # share of all sound that lies in it
+    padding: float  # share of these windows that is padded with silence
 
 
 def lengths(seconds: pd.Series, window: float) -> Lengths | None:
-    """Compare clips with the window of a classifier, which hears their beginning; None where there are no lengths.
+    """Compare clips with a window, as what hears so much at once does; None where there are no lengths.
 
     Args:
         seconds: of each clip; NaN is passed over.
-        window: s, `audio.seconds`.
+        window: s.
     """
     known = seconds.dropna().to_numpy()
     if not len(known):
@@ -134,7 +134,7 @@ def lengths(seconds: pd.Series, window: float) -> Lengths | None:
         longest=float(known.max()),
         window=window,
         longer=int((known > window + LONGER).sum()),
-        heard=float(heard.sum() / known.sum()),
+        at_once=float(heard.sum() / known.sum()),
         padding=float(1 - heard.sum() / (window * len(known))),
     )
 

@@ -19,17 +19,27 @@ class NetworkError(CounterpoiseError):
 # Folding 4 bands x 2 frames into channels makes a training step five to six times cheaper than the unfolded mel.
 FOLD_BANDS, FOLD_FRAMES = 4, 2
 
+# Frames at the lowest resolution, at least. On CPUs with AMX oneDNN's 3 x 3 convolutions of stride 2 in bfloat16 leave
+# memory unwritten where their output is one wide, so that what follows is garbage which differs from call to call.
+NARROWEST = 2
+
 NORM_GROUPS = 8
 HEAD_WIDTH = 32  # channels of an attention head; `UNet1DModel` has it built in
 
 
 class MelUNet(nn.Module):
-    """diffusers' `UNet2DModel` on a mel latent `[B, bands, T]`, folded to `[B, 8, bands / 4, T / 2]`."""
+    """diffusers' `UNet2DModel` on a mel latent `[B, bands, T]`, folded to `[B, 8, bands / 4, T / 2]`.
+
+    Attributes:
+        frame_multiple: what T must be a multiple of.
+        shortest: the least T.
+    """
 
     def __init__(self, unet: UNet2DModel) -> None:
         super().__init__()
         self.unet = unet
         self.frame_multiple = FOLD_FRAMES * 2 ** (len(unet.config.block_out_channels) - 1)
+        self.shortest = NARROWEST * self.frame_multiple
 
     @property
     def classes(self) -> int:
@@ -45,8 +55,16 @@ class MelUNet(nn.Module):
         """F(x; c_noise, label): x `[B, bands, T]`, T a multiple of `frame_multiple`; c_noise and label `[B]`.
 
         A network for one class needs no label.
+
+        Raises:
+            ValueError: T is below `shortest`.
         """
         batch, bands, frames = x.shape
+        if frames < self.shortest:
+            raise ValueError(
+                f"{frames} frames; this network takes {self.shortest} or more: lengthen shorter latents "
+                "(counterpoise.codecs.latents.lengthened)"
+            )
         folded = x.reshape(batch, bands // FOLD_BANDS, FOLD_BANDS, frames // FOLD_FRAMES, FOLD_FRAMES)
         folded = folded.permute(0, 2, 4, 1, 3).flatten(1, 2)
         label = label if self.classes > 1 else None
@@ -100,6 +118,11 @@ class LatentUNet1D(ModelMixin, ConfigMixin):
     def frame_multiple(self) -> int:
         # The middle block halves once more and pads by reflection, so 8 frames must reach it.
         return 8 * 2 ** (len(self.config.widths) - 1)
+
+    @property
+    def shortest(self) -> int:
+        """The least T; no level of one-dimensional networks is narrower than four frames."""
+        return self.frame_multiple
 
     def forward(self, x: Tensor, c_noise: Tensor, label: Tensor | None = None) -> Tensor:
         """F(x; c_noise, label): x `[B, C, T]`, T a multiple of `frame_multiple`; c_noise and label `[B]`."""

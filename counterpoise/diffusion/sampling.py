@@ -44,7 +44,7 @@ class Guided(nn.Module):
     def __init__(self, strong: Denoiser, weak: Denoiser, guidance: float) -> None:
         super().__init__()
         self.strong, self.weak, self.guidance = strong, weak, guidance
-        self.frame_multiple = strong.frame_multiple
+        self.frame_multiple, self.shortest = strong.frame_multiple, strong.shortest
 
     def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
         """F(x; c_noise), as the networks that it is made of."""
@@ -90,7 +90,7 @@ def sdedit(
     Returns:
         `[B, C, T]` in the codec's scale, T the common length rounded up to the network's multiple.
     """
-    clean = normaliser(lengthened(sources, network.frame_multiple))
+    clean = normaliser(lengthened(sources, network.frame_multiple, network.shortest))
     noise = [torch.randn(clean.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     x = (torch.zeros_like(clean) if from_noise else clean) + strength * torch.stack(noise)
     levels = schedule(normaliser.sigma_data, solver, strength)

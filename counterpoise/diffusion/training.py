@@ -86,7 +86,7 @@ def train(
     # Measure the data
     check_scale(pool, normaliser)
     network.to(device)
-    crop = -(-params.crop_frames // network.frame_multiple) * network.frame_multiple
+    crop = -(-max(params.crop_frames, network.shortest) // network.frame_multiple) * network.frame_multiple
 
     # Optimisers, schedules, average
     optimisers = muon.build(network, params)

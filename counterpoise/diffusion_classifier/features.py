@@ -69,7 +69,8 @@ def measure(
 
     bar = progress(initial=sum(map(len, found)), total=len(clip_ids), desc="features", unit="clip")
     for rows in order[len(found) :]:
-        clean = normaliser(lengthened([shelf[clip_ids[row]] for row in rows], network.frame_multiple))
+        latents = [shelf[clip_ids[row]] for row in rows]
+        clean = normaliser(lengthened(latents, network.frame_multiple, network.shortest))
         noise = torch.stack([_noise(clean.shape[1:], settings.seed, clip_ids[row]) for row in rows])
         noisy, sigma = clean + level * noise, torch.full((len(rows),), level)
         scaled, c_noise = edm.network_input(noisy.to(device), sigma.to(device), normaliser.sigma_data)

@@ -29,12 +29,14 @@ class Denoiser:
         number: the label that the network wants, or None.
         normaliser: of the latents that it knows.
         frame_multiple: what the length of its inputs must be a multiple of.
+        shortest: the least length of its inputs, in frames.
     """
 
     network: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     number: int | None
     normaliser: Normaliser
     frame_multiple: int
+    shortest: int
 
 
 def volumes(denoisers: Sequence[Denoiser]) -> np.ndarray:
@@ -80,6 +82,7 @@ def measure(
         float64 `[N, K, L, D]`.
     """
     multiple = int(np.lcm.reduce([denoiser.frame_multiple for denoiser in denoisers]))
+    shortest = max(denoiser.shortest for denoiser in denoisers)
     lengths = [_frames(shelf, clip_id, settings.seconds) for clip_id in clip_ids]
     shape = (len(clip_ids), len(denoisers), len(settings.sigmas), settings.draws)
     found, done = torch.full(shape, torch.nan, dtype=torch.float64), 0
@@ -89,7 +92,7 @@ def measure(
     order = batches(lengths, multiple, settings.batch_size)
     bar = progress(initial=sum(map(len, order[:done])), total=len(clip_ids), desc="denoise", unit="clip")
     for at, rows in enumerate(order[done:], start=done + 1):
-        sources = lengthened([_middle(shelf[clip_ids[row]], lengths[row]) for row in rows], multiple)
+        sources = lengthened([_middle(shelf[clip_ids[row]], lengths[row]) for row in rows], multiple, shortest)
         own = torch.tensor([lengths[row] for row in rows])
         inside = (torch.arange(sources.shape[2]) < own[:, None])[:, None]  # [B, 1, T]
         for level, sigma in enumerate(settings.sigmas):

@@ -14,9 +14,11 @@ import torch
 
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core import audio as sound
+from counterpoise.core import windows as places
 from counterpoise.core.audio import Audio
 from counterpoise.core.progress import progress
 from counterpoise.core.runtime import Runtime
+from counterpoise.core.windows import Windows
 
 CHECKSUM_BYTES = 16
 
@@ -26,7 +28,7 @@ class EmbeddingsError(CounterpoiseError):
 
 
 class Kept(Sequence[np.ndarray]):
-    """Embeddings `[P, D]`, float32, in a folder; each is read when it is asked for."""
+    """Embeddings `[W, P, D]`, float32, in a folder; each is read when it is asked for."""
 
     def __init__(self, files: list[Path]) -> None:
         self.files = files
@@ -44,9 +46,9 @@ class Kept(Sequence[np.ndarray]):
 def embed_clips(
     network: Any, examples: pd.DataFrame, audio: Audio, runtime: Runtime, device: torch.device, cache: Path | None
 ) -> Sequence[np.ndarray]:
-    """Every clip's embeddings by `network.embed_waves`, `[P, D]` float32, in the table's order.
+    """Every clip's embeddings by `network.embed_waves`, `[W, P, D]` float32 of W windows, in the table's order.
 
-    Clips pass the network one by one, in float32, so that an embedding depends on no other clip. A file of the cache
+    Windows pass the network one by one, in float32, so that an embedding depends on no other clip. A file of the cache
     is named by the clip's content and by all else that its numbers depend on; one that is damaged is made again.
     Several processes may use the same cache at once, and it may be deleted whenever none does.
 
@@ -86,7 +88,8 @@ def _embed_into(folder: Path, network: Any, examples: pd.DataFrame, audio: Audio
 def key(network: Any, audio: Audio, runtime: Runtime, device: torch.device) -> str:
     """A name for all that embeddings depend on beside the clip: weights but the head's, audio form, machine, code."""
     digest = hashlib.sha256(f"{audio!r} {runtime.threads} {device.type} {torch.__version__}".encode())
-    code = [*sorted(Path(__file__).parent.glob("*.py")), Path(sound.__file__), Path(inspect.getfile(type(network)))]
+    rules = [Path(sound.__file__), Path(places.__file__), Path(inspect.getfile(type(network)))]
+    code = [*sorted(Path(__file__).parent.glob("*.py")), *rules]
     for source in code:
         digest.update(source.read_bytes())
     for name, tensor in network.state_dict().items():
@@ -101,8 +104,10 @@ def _shown(paths: pd.Series) -> Iterable[str]:
 
 @torch.inference_mode()
 def _embed(network: Any, path: str, audio: Audio, device: torch.device) -> np.ndarray:
-    wave = sound.fit(sound.read(path, audio.sample_rate, audio.channels), round(audio.seconds * audio.sample_rate))
-    return network.embed_waves(torch.from_numpy(wave)[None].to(device))[0].float().cpu().numpy()
+    wave = sound.read(path, audio.sample_rate, audio.channels)
+    windows = Windows.of(audio.seconds, audio.sample_rate).cut(wave)
+    waves = (torch.from_numpy(window)[None].to(device) for window in windows)
+    return np.concatenate([network.embed_waves(wave).float().cpu().numpy() for wave in waves])
 
 
 def _write(file: Path, embedding: np.ndarray) -> None:

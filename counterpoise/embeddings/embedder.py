@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from counterpoise.core import audio as sound
+from counterpoise.core.windows import Windows
 from counterpoise.embeddings.yamnet import YAMNET_SAMPLE_RATE, load_audioset
 
 
@@ -16,7 +17,6 @@ class Embedder:
     Args:
         network: has `embed_waves`, from waves `[B, channels, samples]` to `[B, P, D]`, and a last layer `head`.
         sample_rate, channels, seconds: the form that it knows, in Hz and s; None takes sounds of any length.
-
 
     Attributes:
         name: for tables: "AudioSet YAMNet", "own cnn" or "own yamnet".
@@ -35,7 +35,7 @@ class Embedder:
         self.name, self.width = name, network.head.in_features
         self._network, self._device = network.to(device).eval(), device
         self._sample_rate, self._channels = sample_rate, channels
-        self._samples = None if seconds is None else round(seconds * sample_rate)  # None: any length
+        self._windows = None if seconds is None else Windows.of(seconds, sample_rate)  # None: any length
 
     @classmethod
     def audioset(cls, weights: Path, device: torch.device) -> "Embedder":
@@ -46,15 +46,15 @@ class Embedder:
     def embed(self, waves: Tensor, sample_rate: int) -> Tensor:
         """Embed sounds one by one, so that none depends on its neighbours.
 
-        A sound is brought into the form that the network knows, as `audio.read` does; YAMNet takes any length, and
-        pads the end with silence to whole patches.
+        A sound is brought into the form that the network knows, as `audio.read` does. A network that knows one length
+        hears a longer sound window by window. YAMNet takes any length, and pads the end with silence to whole patches.
 
         Args:
             waves: `[B, channels, samples]`.
             sample_rate: theirs, Hz.
 
         Returns:
-            `[B, width]`, float32, on the CPU: the mean over a sound's patches.
+            `[B, width]`, float32, on the CPU: the mean over a sound's windows and their patches.
         """
         embeddings = [self._embed(wave, sample_rate) for wave in waves]
         return torch.stack(embeddings) if embeddings else torch.empty(0, self.width)
@@ -63,6 +63,6 @@ class Embedder:
         if len(wave) != self._channels:
             wave = wave.mean(dim=0, keepdim=True).expand(self._channels, -1)
         form = sound.resample(wave.float().cpu().numpy(), sample_rate, self._sample_rate)
-        if self._samples is not None:
-            form = sound.fit(form, self._samples)
-        return self._network.embed_waves(torch.from_numpy(form)[None].to(self._device))[0].mean(dim=0).float().cpu()
+        windows = [form] if self._windows is None else self._windows.cut(form)
+        patches = [self._network.embed_waves(torch.from_numpy(one)[None].to(self._device))[0] for one in windows]
+        return torch.cat(patches).mean(dim=0).float().cpu()

@@ -5,8 +5,6 @@ it mixes channels, pads a short sound, loops over the windows of a long one, and
 loop keeps memory small, however long a sound is.
 """
 
-import math
-
 import onnx
 import onnx.compose
 import onnx.parser
@@ -15,8 +13,8 @@ from onnx import ModelProto
 
 from counterpoise.classifiers.networks.network import Network
 from counterpoise.core.audio import Audio
+from counterpoise.core.windows import Windows
 from counterpoise.export import ExportError, quiet
-from counterpoise.inference.windows import REST
 
 OPSET = 18  # STFT and DFT are operators since 17
 INPUT, OUTPUT = "wave", "probabilities"
@@ -116,15 +114,10 @@ def _without_traces(model: ModelProto) -> ModelProto:
     return model
 
 
-def hop_of(audio: Audio) -> int:
-    """Samples from one window's start to the next one's: half a window, as `counterpoise classify` has it."""
-    return max(1, round(audio.seconds / 2 * audio.sample_rate))
-
-
 def of_sound(one: ModelProto, audio: Audio, metadata: dict[str, str]) -> ModelProto:
     """The graph of a whole sound: `wave` float32 `[any channels, samples]` to `probabilities` `[K]`.
 
-    Windows lie where :class:`counterpoise.inference.windows.Recording` has them, and channels are mixed as
+    Windows lie where :class:`counterpoise.core.windows.Windows` has them, and channels are mixed as
     :func:`counterpoise.core.audio.mix` does. The wave has the network's sample rate and one sample or more.
 
     Args:
@@ -137,6 +130,7 @@ def of_sound(one: ModelProto, audio: Audio, metadata: dict[str, str]) -> ModelPr
     """
     network = onnx.compose.add_prefix(one, "network_")
     classes = network.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    windows = Windows.of(audio.seconds, audio.sample_rate)
     text = SOUND.format(
         ir_version=one.ir_version,
         opset=OPSET,
@@ -145,9 +139,9 @@ def of_sound(one: ModelProto, audio: Audio, metadata: dict[str, str]) -> ModelPr
         window=WINDOW,
         said=SAID,
         classes=classes,
-        size=round(audio.seconds * audio.sample_rate),
-        hop=hop_of(audio),
-        rest=math.floor(REST * audio.sample_rate),
+        size=windows.size,
+        hop=windows.hop,
+        rest=windows.rest,
         mix=MONO if audio.channels == 1 else STEREO,
     )
     model = onnx.parser.parse_model(text)

@@ -3,7 +3,7 @@
 import json
 
 from counterpoise.core.audio import Audio
-from counterpoise.export.graph import hop_of
+from counterpoise.core.windows import Windows
 from counterpoise.inference.classify import Classifier
 from counterpoise.release.folder import About
 
@@ -27,7 +27,7 @@ def metadata(classifier: Classifier, about: About | None, commit: str | None) ->
         "sample_rate": form.sample_rate,
         "channels": form.channels,
         "window_seconds": form.seconds,
-        "hop_seconds": hop_of(form) / form.sample_rate,
+        "hop_seconds": Windows.of(form.seconds, form.sample_rate).hop / form.sample_rate,
         "threshold": classifier.threshold,
         "commit": commit,
     }

@@ -7,10 +7,10 @@ import numpy as np
 
 from counterpoise.core import audio as forms
 from counterpoise.core.audio import Audio, AudioError
+from counterpoise.core.windows import Windows
 from counterpoise.datasets import intake
 
 BLOCK = 2**18  # samples of all channels together that are read at once, at most, where a channel has one
-REST = 0.01  # s; a shorter rest at a file's end is rounding, and gets no window of its own
 
 
 class Window(NamedTuple):
@@ -43,39 +43,38 @@ class Recording:
         if not 0 < hop <= audio.seconds:
             raise ValueError(f"a hop of {hop:g} s; above 0 and at most {audio.seconds:g} s is allowed")
         self._path, self._audio, self._sound = path, audio, intake.open_sound(path)
-        self._size = round(audio.seconds * audio.sample_rate)
-        self._hop = max(1, round(hop * audio.sample_rate))
+        self._form = Windows.of(audio.seconds, audio.sample_rate, hop)
         self.sample_rate: int = self._sound.samplerate
         self.seconds = 0.0
         self.broken: str | None = None
 
     def windows(self) -> Iterator[Window]:
-        """The windows, in order, one every hop.
+        """The windows, in order, as :class:`counterpoise.core.windows.Windows` has them.
 
-        What is left at the end gets one more window, which ends with the sound. A sound that is shorter than a window
-        is padded with silence at its end, as training pads clips.
+        A sound that is shorter than a window is padded with silence at its end, as training pads clips.
 
         Raises:
             AudioError: the file holds no samples, or some that are NaN or infinite; the message has no path.
         """
-        rate, size = self._audio.sample_rate, self._size
+        size, hop = self._form.size, self._form.hop
         held, first, start = np.empty((self._audio.channels, 0), np.float32), 0, 0  # `first`: the number of held[:, 0]
         for wave in self._waves():
             held = np.concatenate([held, wave], axis=1)
             while first + held.shape[1] >= start + size:
                 yield self._window(start, held[:, start - first :])
-                start += self._hop
+                start += hop
             keep = max(first, min(start, first + held.shape[1] - size))
             held, first = held[:, keep - first :], keep
         total = first + held.shape[1]
-        if start == 0:
-            yield Window(0.0, self.seconds, forms.fit(held, size))
-        elif total - (start - self._hop + size) > REST * rate:
-            yield self._window(total - size, held[:, total - size - first :])
+        for late in self._form.starts(total)[start // hop :]:  # what is known at the end alone
+            if total < size:
+                yield Window(0.0, self.seconds, forms.fit(held, size))
+            else:
+                yield self._window(late, held[:, late - first :])
 
     def _window(self, start: int, wave: np.ndarray) -> Window:
-        rate = self._audio.sample_rate
-        return Window(start / rate, (start + self._size) / rate, wave[:, : self._size].copy())
+        rate, size = self._audio.sample_rate, self._form.size
+        return Window(start / rate, (start + size) / rate, wave[:, :size].copy())
 
     def _waves(self) -> Iterator[np.ndarray]:
         """The sound in the classifier's form, `[channels, any]`."""

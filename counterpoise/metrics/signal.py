@@ -51,6 +51,21 @@ def is_clipped(wave: Tensor, share: float = CLIPPED_SHARE) -> np.ndarray:
     return (beyond.float().mean(dim=(1, 2)) > share).numpy()
 
 
+def share_above(wave: np.ndarray, sample_rate: int, hertz: float) -> float:
+    """The share of the energy of `[channels, n]` that lies above a frequency, 0 to 1; 0 of silence."""
+    power = np.square(np.abs(np.fft.rfft(wave, axis=1))).sum(axis=0)
+    total = power.sum()
+    above = np.fft.rfftfreq(wave.shape[1], 1 / sample_rate) > hertz
+    return float(power[above].sum() / total) if total > 0 else 0.0
+
+
+def share_between_channels(wave: np.ndarray) -> float:
+    """The share of the energy of `[channels, n]` that goes when its channels are mixed, 0 to 1; 0 of silence."""
+    total = float(np.square(wave, dtype=np.float64).sum())
+    mixed = len(wave) * float(np.square(wave.mean(axis=0), dtype=np.float64).sum())
+    return max(0.0, 1 - mixed / total) if total > 0 else 0.0
+
+
 def _si_sdr_db(x: Tensor, y: Tensor) -> Tensor:
     """`[B, channels]`; 0 where both are silent."""
     energy = x.square().sum(2)

@@ -43,12 +43,10 @@ class MfccStatistics:
         return torch.cat([both.mean(dim=1), both.std(dim=1, correction=0)]).numpy()
 
 
-def measure(
-    paths: Sequence[str], listeners: Mapping[str, Listener], sample_rate: int, seconds: float
-) -> dict[str, np.ndarray]:
+def measure(paths: Sequence[str], listeners: Mapping[str, Listener], sample_rate: int) -> dict[str, np.ndarray]:
     """What every listener makes of every clip. Clips are read one by one, and none depends on another.
 
-    A clip is cut to `seconds`, and is not padded to them: silence that is not in it would go into its statistics.
+    A clip is heard whole, however long it is. It is not padded: silence that is not in it would go into its statistics.
 
     Args:
         paths: of N clips.
@@ -63,7 +61,7 @@ def measure(
     """
     found: dict[str, list[np.ndarray]] = {name: [] for name in listeners}
     for path in progress(paths, desc="features", unit="clip"):
-        wave = sound.read(path, sample_rate, channels=1)[:, : round(seconds * sample_rate)]
+        wave = sound.read(path, sample_rate, channels=1)
         for name, listener in listeners.items():
             found[name].append(listener(wave))
     return {name: np.stack(rows) for name, rows in found.items()}

@@ -38,8 +38,16 @@ class CNN(nn.Module):
         return self.spectrogram(wave)
 
     def embed(self, spectrogram: Tensor) -> Tensor:
-        """Spectrograms `[B, channels, bands, frames]` to embeddings `[B, 64]`."""
-        return self.maps(spectrogram.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+        """Spectrograms `[B, channels, bands, frames]` to embeddings `[B, 64]`.
+
+        Where a block puts out a single frame, all of it is float32: on some CPUs oneDNN's strided convolutions leave
+        memory unwritten in bfloat16 then, see :mod:`counterpoise.diffusion.networks`.
+        """
+        images, kind = spectrogram.contiguous(memory_format=torch.channels_last), spectrogram.device.type
+        if torch.is_autocast_enabled(kind) and spectrogram.shape[-1] <= 2 ** len(WIDTHS):
+            with torch.autocast(kind, enabled=False):
+                return self.maps(images.float()).mean(dim=(2, 3))
+        return self.maps(images).mean(dim=(2, 3))
 
     def embed_waves(self, wave: Tensor) -> Tensor:
         """Waves `[B, channels, samples]` to embeddings `[B, 1, 64]`: a clip is one patch."""
