@@ -7,6 +7,7 @@ import soundfile
 import torch
 from settings import settings_of
 
+from counterpoise.cli.advice import codec_top
 from counterpoise.codecs.codec import CodecError
 from counterpoise.codecs.encode import encode
 from counterpoise.codecs.latents import Packed
@@ -142,6 +143,11 @@ def insects(tmp_path):
 
 def mel(**settings):
     return MelCodec("mel", settings_of(CodecSettings, mel={"griffin_lim_steps": 2} | settings), torch.device("cpu"))
+
+
+def test_what_a_codec_keeps_is_what_counterpoise_check_says_of_it_unbuilt():
+    settings = settings_of(CodecSettings, mel={"f_max": 4000})
+    assert MelCodec("mel", settings, torch.device("cpu")).highest == codec_top(settings) == 4000
 
 
 def test_a_round_trip_is_judged_as_classifiers_hear_it(insects):
