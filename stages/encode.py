@@ -29,18 +29,18 @@ def main() -> None:
     parts = {label: clips[clips.label == label] for label in p.classes}
     parts |= {UNLABELLED: unlabelled} if len(unlabelled) else {}
     report = {}
-    with working(paths.LATENTS) as folder:
+    with working() as folder:
         for label, rows in parts.items():
             encoded = folder / f"{label}.safetensors"
             if not encoded.exists():
                 encode(codec, rows, encoded, p.codec.batch_size)
             if label != UNLABELLED:
                 report[label] = round_trip(codec, rows.head(p.codec.check_clips))
+        paths.METRICS.mkdir(exist_ok=True)
+        (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
         paths.LATENTS.mkdir(parents=True, exist_ok=True)
         for label in parts:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
-    paths.METRICS.mkdir(exist_ok=True)
-    (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
     without = f", and {len(unlabelled):,} of clips without labels" if len(unlabelled) else ""
     tell(paths.LATENTS, f"{counted(len(clips), 'latent')} of {counted(len(p.classes), 'class')}{without}")
 

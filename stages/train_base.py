@@ -50,7 +50,7 @@ def main() -> None:
         apart, labels = [(of_unlabelled, of_unlabelled.rows(unlabelled_ids))], [*labels, UNLABELLED]
 
     # Train
-    with working(paths.BASE) as folder, curves(paths.BASE / "curve") as report:
+    with working() as folder, curves(paths.BASE / "curve") as report:
         pool = latents.pool(parts, d.augmented, d.seed, p.codec, device, folder, apart)
         normaliser = Normaliser.fit(pool)
         network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(labels))

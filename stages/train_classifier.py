@@ -39,7 +39,7 @@ def main(arm: str, model: str) -> None:
     embeddings = cache("embeddings")
     pretrained = {"pretrained": c.init == "audioset", "frozen": c.body == "frozen"}
 
-    with working(paths.CLASSIFIER / name) as folder:
+    with working() as folder:
         for seed in c.seeds:
             body = paths.PRETRAINED if pretrained["pretrained"] else None
             network = networks.build(model, len(labels), p.audio, p.features, seed, body, **pretrained)

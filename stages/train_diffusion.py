@@ -41,7 +41,7 @@ def main(label: str) -> None:
     alone = d.mode == "per_class" and d.init == "scratch"
 
     # Train, and validate on the way
-    with working(out) as folder, curves(paths.PLOTS / "diffusion" / label) as report:
+    with working(together=True) as folder, curves(paths.PLOTS / "diffusion" / label) as report:
         copies = d.augmented if steps else 0
         pool = latents.pool([(packed, rows)], copies, d.seed, p.codec, device, folder)
         if alone:

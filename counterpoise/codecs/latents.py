@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, unfinished
 
 CLIP_COLUMNS = ["clip_id", "label", "source_id", "fold", "seconds", "frames"]
 
@@ -26,7 +25,8 @@ class Writer:
     """Writes latents `[N, C, T]` one clip at a time, so that memory holds a batch and never a class.
 
     The file is a plain safetensors file: tensor `latents` in float16, zero after each clip's own frames, and one
-    metadata entry `clips`, a JSON list of rows. It appears under its name only when it is complete.
+    metadata entry `clips`, a JSON list of rows. It appears under its name only when it is complete, with the checksum
+    of :mod:`counterpoise.core.unfinished` beside it.
 
     Args:
         clips: one row per clip with :data:`CLIP_COLUMNS`, in the order in which latents will be added.
@@ -42,7 +42,7 @@ class Writer:
         }
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
-        self._path, self._partial, self._frames = path, path.with_suffix(".partial"), clips.frames.tolist()
+        self._path, self._partial, self._frames = path, unfinished.partial_of(path), clips.frames.tolist()
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(self._partial, "wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
@@ -58,7 +58,7 @@ class Writer:
         """Complete the file."""
         self._array.flush()
         del self._array
-        os.replace(self._partial, self._path)
+        unfinished.complete(self._partial, self._path)
 
 
 class Packed:

@@ -110,7 +110,8 @@ def fit(wave: np.ndarray, samples: int) -> np.ndarray:
 def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
     """Write `[channels, samples]` as 16-bit FLAC; a sound louder than full scale is turned down, never clipped.
 
-    The file appears under its name only when it is complete, so a run that was killed leaves no half of one.
+    The file appears under its name only when it is complete, so a run that was killed leaves no half of one, and a
+    failed write leaves nothing.
 
     Raises:
         AudioError: the wave holds NaN or infinite samples.
@@ -121,5 +122,8 @@ def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
     if peak > 0.999:
         wave = wave * (0.999 / peak)
     partial = f"{path}.partial"
-    soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
-    os.replace(partial, path)
+    try:
+        soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
