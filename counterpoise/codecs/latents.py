@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -46,7 +47,8 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(self._partial, "wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
+            file.flush()
+            _reserve(file.fileno(), 8 + len(text) + size)
         self._array = np.memmap(self._partial, np.float16, "r+", offset=8 + len(text), shape=tuple(shape))
 
     def put(self, row: int, latent: Tensor) -> None:
@@ -59,6 +61,14 @@ class Writer:
         self._array.flush()
         del self._array
         unfinished.complete(self._partial, self._path)
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Give a file its size and its place on the disk: a mapped file on a full disk would end the process (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(handle, 0, size)
+    else:
+        os.ftruncate(handle, size)
 
 
 class Packed:

@@ -115,6 +115,7 @@ def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
 
     Raises:
         AudioError: the wave holds NaN or infinite samples.
+        OSError: it cannot be written, for example because the disk is full.
     """
     peak = float(np.abs(wave).max(initial=0.0))
     if not np.isfinite(peak):
@@ -125,5 +126,18 @@ def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
     try:
         soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
         os.replace(partial, path)
+    except soundfile.LibsndfileError as error:  # which says "System error", whatever it was
+        raise _why_not(partial, error) from None
     finally:
         Path(partial).unlink(missing_ok=True)
+
+
+def _why_not(path: str, error: soundfile.LibsndfileError) -> OSError:
+    """What the system says where libsndfile could not write."""
+    try:
+        with open(path, "ab") as file:
+            file.write(bytes(2**20))
+            file.flush()
+    except OSError as reason:
+        return OSError(reason.errno, reason.strerror, path)
+    return OSError(None, f"{path} cannot be written: {error.error_string}")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.core import CounterpoiseError, runtime, unfinished
+from counterpoise.core import CounterpoiseError, faults, runtime, unfinished
 from counterpoise.core.progress import counted
 from stages.base import orphans
 
@@ -24,8 +24,8 @@ NOTHING = "nothing.txt"  # in outputs that hold nothing, with the reason
 def run(stage: Callable[..., None]) -> None:
     """Run a stage with the command line's arguments; a mistake that the user can mend ends in one message.
 
-    No other process of this workspace runs the same stage meanwhile: one that is left of a run that was killed ends by
-    itself, and is waited for. So all outputs of a stage are written by one process.
+    So does what the machine refuses. No other process of this workspace runs the same stage meanwhile: one that is left
+    of a run that was killed ends by itself, and is waited for. So all outputs of a stage are written by one process.
     """
     try:
         orphans.end_with_dvc()
@@ -33,6 +33,10 @@ def run(stage: Callable[..., None]) -> None:
             stage(*sys.argv[1:])
     except CounterpoiseError as error:
         sys.exit(f"\n{_script()}: {error}")
+    except Exception as error:
+        if (message := faults.explain(error)) is None:
+            raise
+        sys.exit(f"\n{_script()}: {message}")
 
 
 def _script() -> str:
