@@ -94,9 +94,13 @@ def verify(repo: "Repo", remote: str | None = None) -> Report:
     for stage, out in progress(outputs, desc="workspace", unit="output", leave=False):
         report.findings += _of_workspace(repo, out, stage, listed[out.def_path])
     made = {out.fs_path for _, out in outputs}
-    inputs = {dep.fs_path: dep for stage in repo.index.stages for dep in stage.deps if dep.hash_info}
+    inputs = {dep.fs_path: dep for stage in repo.index.stages for dep in stage.deps if dep.hash_name == "md5"}
     for path, dep in progress(inputs.items(), desc="inputs", unit="input", leave=False):
-        if not any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in made):
+        if (
+            dep.hash_info
+            and dep.hash_info.name == "md5"
+            and not any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in made)
+        ):
             _look_at_input(repo, dep, report)
 
     # What is kept of it
