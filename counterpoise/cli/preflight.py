@@ -112,7 +112,7 @@ def _check_folder(file: Path, key: str, path: str, what: str) -> None:
     real = os.path.realpath(path)
     if os.path.commonpath([real, os.path.realpath(".")]) == real:
         raise PreflightError(
-            f"{file}: {key} is {path}, and this repository lies in it, so that every run would change it. Set it to the "
+            f"{file}: {key} is {path}, and this repository lies in it, so every run would change it. Set it to the "
             f"folder that holds {what} alone, then run `make run` again."
         )
     if any(os.path.commonpath([real, system]) == system for system in SYSTEM):
