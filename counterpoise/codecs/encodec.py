@@ -15,6 +15,7 @@ import hashlib
 import math
 import os
 import warnings
+import zipfile
 from pathlib import Path
 
 import pooch
@@ -253,6 +254,15 @@ def _no_weights(url: str, reason: str) -> str:
     )
 
 
+def _unpacked(path: Path) -> int:
+    """How many bytes a torch file becomes when it is read: it may be a compressed archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return path.stat().st_size
+
+
 def load_weights(model: EncodecModel, path: Path) -> None:
     """Put a file of weights into the model; nothing but tensors is read from it.
 
@@ -266,6 +276,12 @@ def load_weights(model: EncodecModel, path: Path) -> None:
         raise CodecError(
             f"{path} has the name of official weights, but its SHA-256 begins with {_sha256(path)[:8]}: it is damaged. "
             "Fetch it again; weights of your own need another name"
+        )
+    size, most = _unpacked(path), 2 * sum(value.nbytes for value in model.state_dict().values()) + 2**20
+    if size > most:
+        raise CodecError(
+            f"{path} holds {size / 1e6:,.0f} MB, but the network's weights have at most {most / 1e6:,.0f}, so it is not "
+            "read"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -13,6 +13,7 @@ from counterpoise.core import CounterpoiseError
 from counterpoise.core.settings import Section
 
 QUALITY = "HQ"  # of soxr
+MOST_SAMPLES = 2**27  # of all channels of a sound that is held in memory at once: half a gigabyte, 23 minutes in stereo
 
 
 class AudioError(CounterpoiseError):
@@ -56,7 +57,13 @@ def mix(wave: np.ndarray, channels: int) -> np.ndarray:
 
 def _decode(path: str | Path) -> tuple[np.ndarray, int]:
     try:
-        wave, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as sound:
+            if sound.frames * sound.channels > MOST_SAMPLES:
+                raise AudioError(
+                    f"{path}: {sound.frames} samples in {sound.channels} channel(s) are more than memory is meant to "
+                    f"hold ({MOST_SAMPLES} in all): cut the file"
+                )
+            wave, sample_rate = sound.read(dtype="float32", always_2d=True), sound.samplerate
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: the name ends in .raw
         raise AudioError(f"{path}: not readable as audio ({error})") from None
     if wave.shape[0] == 0:
