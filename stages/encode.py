@@ -36,8 +36,8 @@ def main() -> None:
                 encode(codec, rows, encoded, p.codec.batch_size)
             if label != UNLABELLED:
                 report[label] = round_trip(codec, rows.head(p.codec.check_clips))
-        paths.METRICS.mkdir(exist_ok=True)
-        (paths.METRICS / "codec.json").write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
+        paths.ROUND_TRIPS.parent.mkdir(parents=True, exist_ok=True)
+        paths.ROUND_TRIPS.write_text(json.dumps({p.codec.name: report}, indent=2) + "\n")
         paths.LATENTS.mkdir(parents=True, exist_ok=True)
         for label in parts:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)

@@ -7,7 +7,7 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Normaliser, Packed
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import runtime, tables
+from counterpoise.core import origin, runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.naming import UNLABELLED
 from counterpoise.core.progress import counted
@@ -68,6 +68,7 @@ def main() -> None:
             "base",
         )
         model.save_base(paths.BASE, network, trained.early, normaliser, labels, pool.clip_ids)
+        origin.write(paths.BASE, p.runtime, device)
     learned = counted(len(training_ids) + sum(len(rows) for _, rows in apart), "clip")
     tell(paths.BASE, f"{counted(trained.steps, 'step')} on {learned}, loss {trained.loss:.3f}")
 

@@ -4,7 +4,7 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import runtime, seen, tables
+from counterpoise.core import origin, runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
@@ -86,6 +86,7 @@ def main(label: str) -> None:
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
         denoiser.save(out, label, clip_ids)
+        origin.write(out, p.runtime, device)
     tell(out, learned)
 
 

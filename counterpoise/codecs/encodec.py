@@ -280,8 +280,8 @@ def load_weights(model: EncodecModel, path: Path) -> None:
     size, most = _unpacked(path), 2 * sum(value.nbytes for value in model.state_dict().values()) + 2**20
     if size > most:
         raise CodecError(
-            f"{path} holds {size / 1e6:,.0f} MB, but the network's weights have at most {most / 1e6:,.0f}, so it is not "
-            "read"
+            f"{path} holds {size / 1e6:,.0f} MB, but the network's weights have at most {most / 1e6:,.0f}, so it is "
+            "not read"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

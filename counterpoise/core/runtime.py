@@ -82,13 +82,18 @@ def autocast(runtime: Runtime, device: "torch.device", amx: bool = False) -> "to
     """
     import torch
 
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_short(runtime, device, amx))
+
+
+def is_short(runtime: Runtime, device: "torch.device", amx: bool = False) -> bool:
+    """Whether :func:`autocast` computes in bfloat16."""
+    import torch
+
     if runtime.precision != "auto":
-        enabled = runtime.precision == "bf16"
-    elif device.type == "cuda":
-        enabled = torch.cuda.is_bf16_supported()
-    else:
-        enabled = amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+        return runtime.precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
 
 
 def compiled(network: "torch.nn.Module", runtime: Runtime, device: "torch.device") -> "torch.nn.Module":

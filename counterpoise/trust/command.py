@@ -1,19 +1,27 @@
 """`counterpoise verify` and `counterpoise clean` as functions, with what they say."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, origin, runtime
 from counterpoise.core.progress import counted
+from counterpoise.core.runtime import Runtime
+from counterpoise.core.settings import File
 from counterpoise.trust import contents, litter, mending, telling
 from counterpoise.trust.contents import Report
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
+MACHINES = Path("metrics/machine.json")  # of the stage `publish`
 LOCKS = Path(".dvc/tmp/counterpoise")  # as in stages/base/work.py
+
+
+class Params(File):
+    runtime: Runtime
 
 
 class TrustError(CounterpoiseError):
@@ -40,9 +48,28 @@ def verify(remote: str | None, mend: bool, say: Callable[[str], object]) -> bool
             report = _look(repo, remote, say)
         for name in _unverified(repo):
             say(f"remote {name} is not verified when it is pulled from: `dvc remote modify {name} verify true`")
+    for line in _elsewhere():
+        say(line)
     todo = telling.advice(report, remote)
     say("\n".join(["Run:", *(f"  {line}" for line in todo)]) if todo else "All of it is whole.")
     return not todo
+
+
+def _elsewhere() -> list[str]:
+    """Which models another kind of machine, other libraries or another precision have trained than are here."""
+    try:
+        machines = json.loads(MACHINES.read_text())
+        settings = Params.read().runtime
+        here = origin.describe(settings, runtime.device_of(settings.device, "runtime.device"))
+    except (OSError, ValueError, CounterpoiseError):  # nothing was trained yet, or params.yaml has another device
+        return []
+    found = [(machine["made"], origin.differences(machine, here)) for machine in machines]
+    return [
+        f"made elsewhere: {counted(len(made), 'model')} ({made[0]} …): {'; '.join(apart)}. Trained here, the last digits "
+        "of scores may differ."
+        for made, apart in found
+        if apart
+    ]
 
 
 def _look(repo: "Repo", remote: str | None, say: Callable[[str], object]) -> Report:
