@@ -65,8 +65,8 @@ def _elsewhere() -> list[str]:
         return []
     found = [(machine["made"], origin.differences(machine, here)) for machine in machines]
     return [
-        f"made elsewhere: {counted(len(made), 'model')} ({made[0]} …): {'; '.join(apart)}. Trained here, the last digits "
-        "of scores may differ."
+        f"made elsewhere: {counted(len(made), 'model')} ({made[0]} …): {'; '.join(apart)}. Trained here, the last "
+        "digits of scores may differ."
         for made, apart in found
         if apart
     ]
