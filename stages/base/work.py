@@ -49,7 +49,7 @@ def _name(before_arguments: str) -> str:
 
 
 @contextlib.contextmanager
-def working(together: bool = False) -> Iterator[Path]:
+def working(*, together: bool = False) -> Iterator[Path]:
     """Keep what is unfinished for the next try.
 
     Args:
