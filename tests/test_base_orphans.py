@@ -36,6 +36,18 @@ def test_a_stage_ends_with_the_dvc_that_runs_it(tmp_path):
             stage.kill()
 
 
+def test_a_stage_that_has_lost_its_dvc_before_it_began_ends(monkeypatch):
+    ended = []
+    monkeypatch.setattr(orphans, "_ancestors", lambda: [])
+    monkeypatch.setattr(orphans, "_end", lambda: ended.append(True))
+    monkeypatch.setattr(orphans.os, "getppid", lambda: 1)
+    orphans.end_with_dvc()
+    assert not ended  # a stage that a user runs in a container, say
+    monkeypatch.setenv("DVC_STAGE", "train_diffusion@bark")
+    orphans.end_with_dvc()
+    assert ended
+
+
 def test_a_stage_that_no_dvc_runs_watches_nobody(monkeypatch):
     monkeypatch.setattr(orphans, "_ancestors", lambda: [psutil.Process()])
     assert not orphans._is_dvc(psutil.Process())

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 EVERY = 1.0  # s between two looks
+STAGE = "DVC_STAGE"  # DVC sets it for what it runs
+INIT = 1  # the parent of processes that have lost theirs
 
 
 def end_with_dvc() -> None:
@@ -17,6 +19,8 @@ def end_with_dvc() -> None:
     dvc = next((process for process in _ancestors() if _is_dvc(process)), None)
     if dvc:
         threading.Thread(target=_watch, args=(dvc,), daemon=True).start()
+    elif STAGE in os.environ and os.getppid() == INIT:
+        _end()  # it was killed while this process imported what it needs
 
 
 def _ancestors() -> list[psutil.Process]:
@@ -37,6 +41,10 @@ def _is_dvc(process: psutil.Process) -> bool:
 def _watch(dvc: psutil.Process) -> None:
     while _lives(dvc):
         time.sleep(EVERY)
+    _end()
+
+
+def _end() -> None:
     print(
         f"\n{Path(sys.argv[0]).stem}: the dvc that ran this stage has gone, so it ends; `dvc repro` goes on", flush=True
     )
