@@ -38,7 +38,7 @@ def test_a_stage_ends_with_the_dvc_that_runs_it(tmp_path):
 
 def test_a_stage_that_has_lost_its_dvc_before_it_began_ends(monkeypatch):
     ended = []
-    monkeypatch.setattr(orphans, "_ancestors", lambda: [])
+    monkeypatch.setattr(orphans, "_ancestors", list)
     monkeypatch.setattr(orphans, "_end", lambda: ended.append(True))
     monkeypatch.setattr(orphans.os, "getppid", lambda: 1)
     orphans.end_with_dvc()
