@@ -30,6 +30,7 @@ lint: .venv/complete
 	ruff format --check .
 	ruff check .
 	mypy
+	python -m pytest -q -n 0 tests/test_secrets.py
 
 .venv/complete: requirements.txt constraints.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -26,7 +26,7 @@ from stages.base import paths
 from stages.base.work import is_empty, nothing, prune, run, tell
 
 AT_MOST = 200  # real clips of a class that are measured, and what is made of them: a codec may take a second for each
-PICTURES = paths.PLOTS / "generated"
+PICTURES = paths.GENERATED / "pictures"
 
 
 class Params(File):
@@ -80,13 +80,13 @@ def main() -> None:
     plots.quality(pd.concat(found), names, PICTURES / "quality.png")
     plots.spectrograms(shown, listener.spectrogram, p.audio.sample_rate, PICTURES / "spectrograms.png")
     amount = counted(sum(map(len, made.values())), "variation")
-    tell(paths.METRICS / "generated.json", f"measures of {amount} of {counted(len(made), 'class')}")
+    tell(paths.GENERATED, f"measures of {amount} of {counted(len(made), 'class')}")
 
 
 def write(found: list[pd.DataFrame], view: dict) -> None:
-    paths.METRICS.mkdir(exist_ok=True)
-    (paths.METRICS / "generated.json").write_text(json.dumps(view, indent=1, allow_nan=False) + "\n")
-    tables.write(pd.concat(found), paths.PLOTS / "generated.csv")
+    paths.GENERATED.mkdir(parents=True, exist_ok=True)
+    (paths.GENERATED / "generated.json").write_text(json.dumps(view, indent=1, allow_nan=False) + "\n")
+    tables.write(pd.concat(found), paths.GENERATED / "generated.csv")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """augment: the cheap alternatives to diffusion: classical variations, clips over backgrounds, codec round trips."""
 
 import shutil
+from pathlib import Path
 
 from counterpoise import codecs
 from counterpoise.augment.clips import write_classic, write_over_backgrounds, write_round_trips
@@ -32,18 +33,18 @@ def main() -> None:
     # Make it; what an interrupted run has finished is not made again
     device = runtime.setup(p.runtime)
     parents = clips[clips.clip_id.isin([*lineage.root_clip_id, *lineage.other_clip_id])]
-    with working(paths.AUGMENTED) as partial:
-        unfinished = lineage.assign(path=[path.replace(str(paths.AUGMENTED), str(partial), 1) for path in lineage.path])
-        write_classic(unfinished[unfinished.start == "classic"], parents, p.audio)
-        write_over_backgrounds(unfinished[unfinished.start == "background"], parents, p.audio)
-        trips = unfinished[unfinished.start == "roundtrip"]
+    with working() as partial:
+        making = lineage.assign(path=[path.replace(str(paths.AUGMENTED), str(partial), 1) for path in lineage.path])
+        write_classic(making[making.start == "classic"], parents, p.audio)
+        write_over_backgrounds(making[making.start == "background"], parents, p.audio)
+        trips = making[making.start == "roundtrip"]
         if not trips.empty:
             shelf = Shelf([Packed(paths.LATENTS / f"{label}.safetensors") for label in p.classes])
             write_round_trips(trips, parents, shelf, codecs.build(p.codec, device), p.codec.batch_size)
-        paths.AUGMENTED.mkdir(parents=True, exist_ok=True)
-        for start in lineage.start.unique():
-            shutil.move(partial / start, paths.AUGMENTED)
-    tables.write(lineage, paths.AUGMENTED / "lineage.csv")
+        for made, path in zip(making.path, lineage.path, strict=True):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(made, path)
+        tables.write(lineage, paths.AUGMENTED / "lineage.csv")
     kinds = ", ".join(f"{start} {amount:,}" for start, amount in lineage.start.value_counts().items())
     tell(paths.AUGMENTED, f"{counted(len(lineage), 'clip')} ({kinds})")
 

@@ -41,7 +41,7 @@ def main() -> None:
     normaliser = Normaliser.load(paths.BASE / "normaliser.safetensors")
 
     # Read, learn, and say
-    with working(paths.DENOISER_FEATURES) as folder:
+    with working() as folder:
         state = Checkpoint(folder / "state.pt")
         found = features.measure(network, normaliser, clip_ids, shelf, p.diffusion_classifier, p.runtime, device, state)
         said, card = head.classify(found, clips, labels)

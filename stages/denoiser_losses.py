@@ -41,7 +41,7 @@ def main() -> None:
     denoisers = denoisers_of(c, labels, device)
 
     # Measure
-    with working(paths.DENOISER_LOSSES) as folder:
+    with working() as folder:
         state = Checkpoint(folder / "state.pt")
         found = losses.measure(denoisers, clips.clip_id.tolist(), shelf, c, p.runtime, device, state)
         rows = table.to_table(found, clips.clip_id.tolist(), clips.partition.tolist(), labels, c.sigmas)

@@ -31,7 +31,7 @@ def main() -> None:
     parts = {label: clips[clips.label == label] for label in p.classes}
     parts |= {UNLABELLED: unlabelled} if len(unlabelled) else {}
     report = {}
-    with working(paths.LATENTS) as folder:
+    with working() as folder:
         for label, rows in parts.items():
             encoded = folder / f"{label}.safetensors"
             if not encoded.exists():
@@ -40,13 +40,13 @@ def main() -> None:
                 tried = rows.head(p.codec.check_clips)
                 report[label] = trip.round_trip(codec, tried, p.audio.sample_rate, p.audio.channels)
         trip.check(codec, report)
+        doubts = trip.warnings(codec, report, clips, p.audio.sample_rate, p.audio.channels)
+        view = {p.codec.name: report, "warnings": doubts}
+        paths.ROUND_TRIPS.parent.mkdir(parents=True, exist_ok=True)
+        paths.ROUND_TRIPS.write_text(json.dumps(view, indent=2, ensure_ascii=False) + "\n")
         paths.LATENTS.mkdir(parents=True, exist_ok=True)
         for label in parts:
             shutil.move(folder / f"{label}.safetensors", paths.LATENTS)
-    paths.METRICS.mkdir(exist_ok=True)
-    doubts = trip.warnings(codec, report, clips, p.audio.sample_rate, p.audio.channels)
-    view = {p.codec.name: report, "warnings": doubts}
-    (paths.METRICS / "codec.json").write_text(json.dumps(view, indent=2, ensure_ascii=False) + "\n")
     print(*(f"warning: {doubt}" for doubt in doubts), sep="\n", end="\n" if doubts else "")
     without = f", and {len(unlabelled):,} of clips without labels" if len(unlabelled) else ""
     tell(paths.LATENTS, f"{counted(len(clips), 'latent')} of {counted(len(p.classes), 'class')}{without}")

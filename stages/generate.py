@@ -9,7 +9,7 @@ import pandas as pd
 from counterpoise import codecs
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import audio, runtime, tables
+from counterpoise.core import audio, runtime, tables, unfinished
 from counterpoise.core.audio import Audio
 from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
@@ -44,7 +44,7 @@ def main(label: str) -> None:
     # Sample and decode; what an interrupted run has finished is not made again
     shelf = Shelf([Packed(paths.LATENTS / f"{name}.safetensors") for name in p.classes])
     codec = codecs.build(p.codec, device)
-    with working(out) as partial:
+    with working() as partial:
         made = {clip_id: partial / f"{clip_id}.flac" for clip_id in lineage.clip_id}
         roots = dict(zip(lineage.clip_id, lineage.root_clip_id, strict=True))
         for clip_id, wave in sdedit.make(
@@ -58,7 +58,8 @@ def main(label: str) -> None:
             lambda clip_ids: all(made[clip_id].exists() for clip_id in clip_ids),
         ):
             samples = round(shelf.seconds(roots[clip_id]) * codec.sample_rate)
-            audio.write_flac(made[clip_id], audio.fit(wave, samples), codec.sample_rate)
+            with unfinished.keeping(made[clip_id]) as file:
+                audio.write_flac(file, audio.fit(wave, samples), codec.sample_rate)
 
         # Keep the good ones
         keep, verdicts = np.ones(len(lineage), bool), None
@@ -78,10 +79,10 @@ def main(label: str) -> None:
         for row in (*lineage[keep].itertuples(), *rejected.itertuples()):
             Path(row.path).parent.mkdir(parents=True, exist_ok=True)
             shutil.move(made[row.clip_id], row.path)
-    tables.write(lineage[keep], out / "lineage.csv")
-    if verdicts is not None:
-        tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
-        tables.write(rejected, aside / "lineage.csv")
+        tables.write(lineage[keep], out / "lineage.csv")
+        if verdicts is not None:
+            tables.write(verdicts[list(tables.CANDIDATES)], out / "candidates.csv")
+            tables.write(rejected, aside / "lineage.csv")
     tell(out, f"{keep.sum():,} of {len(lineage):,} variations kept")
 
 

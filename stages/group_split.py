@@ -66,7 +66,7 @@ def main() -> None:
     )
     adding = any(arm.load(name).fills for name in p.arms)
     described["warnings"] += balance.warnings(plan, p.aug.warn_above) if adding else []
-    described["warnings"] += json.loads((paths.METRICS / "codec.json").read_text())["warnings"]
+    described["warnings"] += json.loads(paths.ROUND_TRIPS.read_text())["warnings"]
     paths.METRICS.mkdir(exist_ok=True)
     (paths.METRICS / "data.json").write_text(json.dumps(described, indent=1) + "\n")
     names = {slug: info.name for slug, info in p.classes.items()}

@@ -7,7 +7,7 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Normaliser, Packed
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import runtime, tables
+from counterpoise.core import origin, runtime, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.naming import UNLABELLED
 from counterpoise.core.progress import counted
@@ -50,7 +50,7 @@ def main() -> None:
         apart, labels = [(of_unlabelled, of_unlabelled.rows(unlabelled_ids))], [*labels, UNLABELLED]
 
     # Train
-    with working(paths.BASE) as folder, curves(paths.BASE / "curve") as report:
+    with working() as folder, curves(paths.BASE / "curve") as report:
         pool = latents.pool(parts, d.augmented, d.seed, p.codec, device, folder, apart)
         normaliser = Normaliser.fit(pool)
         network = networks.build(d, pool.channels, codecs.kind(p.codec.name).picture, d.seed, len(labels))
@@ -68,6 +68,7 @@ def main() -> None:
             "base",
         )
         model.save_base(paths.BASE, network, trained.early, normaliser, labels, pool.clip_ids)
+        origin.write(paths.BASE, p.runtime, device)
     learned = counted(len(training_ids) + sum(len(rows) for _, rows in apart), "clip")
     tell(paths.BASE, f"{counted(trained.steps, 'step')} on {learned}, loss {trained.loss:.3f}")
 

@@ -40,7 +40,7 @@ def main() -> None:
     clips = tables.read(paths.ALL, tables.SPLIT)
     examples = split.examples(clips[clips.partition == "train"].drop(columns="partition"), None, tables.sha256)
 
-    with working(paths.CLASS_FILTER) as folder:
+    with working() as folder:
         # What an embedding is
         if p.class_filter.embedding == "own":
             own_network.train(

@@ -6,7 +6,7 @@ from counterpoise.arms import arm as arms
 from counterpoise.classifiers import networks, training
 from counterpoise.classifiers.networks import io
 from counterpoise.classifiers.settings import Classifier
-from counterpoise.core import runtime, tables
+from counterpoise.core import origin, runtime, tables
 from counterpoise.core.audio import Audio
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.progress import counted
@@ -39,7 +39,7 @@ def main(arm: str, model: str) -> None:
     embeddings = cache("embeddings")
     pretrained = {"pretrained": c.init == "audioset", "frozen": c.body == "frozen"}
 
-    with working(paths.CLASSIFIER / name) as folder:
+    with working() as folder:
         for seed in c.seeds:
             body = paths.PRETRAINED if pretrained["pretrained"] else None
             network = networks.build(model, len(labels), p.audio, p.features, seed, body, **pretrained)
@@ -64,6 +64,7 @@ def main(arm: str, model: str) -> None:
                 )
             card = io.Card(model=model, labels=labels, audio=p.audio, features=p.features, **pretrained)
             io.save(paths.CLASSIFIER / name / f"seed{seed}", network, card)
+        origin.write(paths.CLASSIFIER / name, p.runtime, device)
     trained = f"{counted(len(c.seeds), 'network')} of {counted(c.steps, 'step')}"
     tell(paths.CLASSIFIER / name, f"{trained} on {counted(len(examples), 'clip')}")
 

@@ -4,7 +4,7 @@ from counterpoise import codecs
 from counterpoise.augment import latents
 from counterpoise.codecs.latents import Packed
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import runtime, seen, tables
+from counterpoise.core import origin, runtime, seen, tables
 from counterpoise.core.checkpoint import Checkpoint
 from counterpoise.core.progress import counted
 from counterpoise.core.runtime import Runtime
@@ -41,7 +41,7 @@ def main(label: str) -> None:
     alone = d.mode == "per_class" and d.init == "scratch"
 
     # Train, and validate on the way
-    with working(out) as folder, curves(paths.PLOTS / "diffusion" / label) as report:
+    with working(together=True) as folder, curves(paths.PLOTS / "diffusion" / label) as report:
         copies = d.augmented if steps else 0
         pool = latents.pool([(packed, rows)], copies, d.seed, p.codec, device, folder)
         if alone:
@@ -86,6 +86,7 @@ def main(label: str) -> None:
             if advice := training.advice(trained.loss, label, d):
                 print(advice)
         denoiser.save(out, label, clip_ids)
+        origin.write(out, p.runtime, device)
     tell(out, learned)
 
 

@@ -65,7 +65,7 @@ def lineage(clips: pd.DataFrame, start: str, folder: Path) -> pd.DataFrame:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): tables.sha256(path) for path in folder.rglob("*") if path.is_file()}
+    return {path.relative_to(folder).as_posix(): tables.sha256(path) for path in folder.rglob("*.flac")}
 
 
 def test_a_classical_variation_is_its_root_augmented_by_its_seed(collection, tmp_path):

@@ -183,3 +183,18 @@ def test_an_old_key_names_the_new_one(edited, change, told):
 def test_a_class_may_not_be_called_as_sounds_without_a_label_are(edited):
     text = message(edited({"classes": {"bark": {"name": "Bark"}, "unlabelled": {"name": "Unlabelled"}}}))
     assert "classes: 'unlabelled' is what sounds without a label are called" in text and "data.unlabelled" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "line 2: an alias"),
+        ("a: &a\n  x: 1\nb:\n  <<: *a\n", "line 4: an alias"),
+        ("a: " + "[" * 200_000, "more than 10 levels deep"),
+        ("a: " + "{b: " * 200_000, "more than 10 levels deep"),
+    ],
+)
+def test_what_grows_without_bounds_is_refused_before_it_is_read(tmp_path, text, told):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=told):
+        Params.read(tmp_path / "params.yaml")

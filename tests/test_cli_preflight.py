@@ -59,7 +59,11 @@ def test_pipes_sockets_and_devices_are_named_and_not_opened(own, monkeypatch):
         bound.bind("socket")
         found = named(own)
     kinds = {"pipe.wav": "a pipe", "link.wav": "a pipe", "zero.wav": "a device", "socket": "a socket"}
-    assert found == {name: f"{kind}, which DVC cannot read to its end: move it away" for name, kind in kinds.items()}
+    assert found == {
+        name: f"{kind}, which DVC cannot read to its end: "
+        + ("delete the link" if (own / name).is_symlink() else "move it out of this folder")
+        for name, kind in kinds.items()
+    }
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
@@ -93,7 +97,32 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_looked_at(ow
 
 def test_an_ignore_file_among_the_sounds_is_named(own):
     (own / "bark" / ".dvcignore").touch()
-    assert list(named(own)) == ["bark/.dvcignore"]
+    assert list(named(own)) == ["bark/.dvcignore"] and "move it out" in named(own)["bark/.dvcignore"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (".", "this repository lies in it"),
+        ("..", "this repository lies in it"),
+        ("/", "this repository lies in it"),
+        ("/dev", "a part of the system"),
+        ("/proc/self", "a part of the system"),
+    ],
+)
+def test_neither_the_projects_own_files_nor_the_systems_are_to_be_moved(start, path, told):
+    Path(".dvcignore").write_text("__pycache__\n")
+    message = start(path)
+    assert told in message and "Set it to the folder" in message
+    assert "delete" not in message and "move" not in message
+
+
+@pytest.mark.parametrize("folder", [".", ".dvc/cache", "models"])
+def test_a_folder_that_may_not_be_written_is_named(own, start, monkeypatch, folder):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    access = os.access  # root may write everything, so the refusal is acted
+    monkeypatch.setattr(os, "access", lambda path, mode: not (path == folder and mode & os.W_OK) and access(path, mode))
+    assert f"{os.path.abspath(folder)} may not be written" in start("own")
 
 
 @pytest.fixture
@@ -151,7 +180,7 @@ def test_what_dvc_cannot_read_of_unlabelled_sounds_is_named(own, start):
     assert lines[:2] == ["DVC cannot read all of data.unlabelled unlabelled:", f"  unlabelled/gone.wav: {GONE}"]
 
 
-@pytest.mark.parametrize("unlabelled", ["own/bark", ".", "own", "link"])
+@pytest.mark.parametrize("unlabelled", ["own/bark", "own", "link"])
 def test_folders_of_which_one_lies_in_the_other_are_named(own, start, unlabelled):
     Path("link").symlink_to("own/bark")
     message = start("own", unlabelled)

@@ -3,6 +3,7 @@ import hashlib
 import http.server
 import math
 import threading
+import zipfile
 
 import pandas as pd
 import pytest
@@ -356,6 +357,19 @@ def test_weights_of_another_form_are_refused_with_the_reason(networks, weights, 
     torch.save(damage(torch.load(weights["encodec_24khz"], weights_only=True)), path)
     with pytest.raises(CodecError, match=rf"other\.th.*{reason}"):
         load(networks["encodec_24khz"], path)
+
+
+def test_an_archive_that_would_grow_beyond_any_weights_is_not_read(networks, tmp_path):
+    torch.save({"bomb": torch.zeros(50_000_000)}, tmp_path / "large.th")
+    with (
+        zipfile.ZipFile(tmp_path / "large.th") as large,
+        zipfile.ZipFile(tmp_path / "bomb.th", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in large.namelist():
+            bomb.writestr(entry, large.read(entry))
+    assert (tmp_path / "bomb.th").stat().st_size < 1_000_000
+    with pytest.raises(CodecError, match="bomb.th holds 200 MB.*it is not"):
+        load(networks["encodec_24khz"], tmp_path / "bomb.th")
 
 
 def test_weights_of_the_other_model_are_refused(networks, weights):

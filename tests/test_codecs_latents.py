@@ -97,7 +97,7 @@ def test_the_file_has_its_name_only_when_it_is_complete(tmp_path, latents):
         writer.put(row, latent)
         assert not path.exists()
     writer.close()
-    assert [file.name for file in path.parent.iterdir()] == ["bark.safetensors"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["bark.safetensors", "bark.safetensors.blake2b"]
 
 
 def test_a_missing_file_is_named_with_the_next_command(tmp_path):

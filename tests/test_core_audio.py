@@ -157,3 +157,13 @@ def test_a_wave_that_is_resampled_in_blocks_is_that_of_one_piece(native, channel
     streamed = np.concatenate([*parts, resampler.rest()], axis=1)
     assert streamed.dtype == np.float32 and streamed.shape == (channels, RATE)
     np.testing.assert_allclose(streamed, audio.resample(wave, native, RATE), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 8])
+def test_a_sound_of_more_samples_than_memory_is_meant_to_hold_is_not_decoded(tmp_path, monkeypatch, channels):
+    monkeypatch.setattr(audio, "MOST_SAMPLES", 4000)
+    for frames in (500, 5000):  # 5000 in one channel, 4000 and 40000 in eight
+        audio.write_flac(tmp_path / f"{frames}.flac", np.zeros((channels, frames), np.float32), RATE)
+    assert audio.read(tmp_path / "500.flac", RATE, 1).shape == (1, 500)
+    with pytest.raises(audio.AudioError, match="5000 samples in .* cut the file"):
+        audio.read(tmp_path / "5000.flac", RATE, 1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from counterpoise.core import checkpoint
+from counterpoise.core import checkpoint, unfinished
 from counterpoise.core.checkpoint import Checkpoint
 
 
@@ -32,7 +32,7 @@ def test_saving_replaces_and_leaves_nothing_else(tmp_path):
     kept.save({"step": 1})
     kept.save({"step": 2})
     assert kept.load() == {"step": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["state.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.pt", f"state.pt{unfinished.CHECKSUM}"]
 
 
 def test_a_save_that_fails_midway_leaves_the_older_state(tmp_path, monkeypatch):
@@ -55,7 +55,23 @@ class Intruder:
 
 
 def test_an_object_that_would_run_code_is_refused(tmp_path, capsys):
-    torch.save({"step": Intruder()}, tmp_path / "state.pt")
+    kept = Checkpoint(tmp_path / "state.pt")
+    kept.save({"step": Intruder()})
     with pytest.raises(checkpoint.CheckpointError):
-        Checkpoint(tmp_path / "state.pt").load()
+        kept.load()
     assert "code ran" not in capsys.readouterr().out
+
+
+def test_one_flipped_bit_or_a_foreign_file_is_not_believed(tmp_path, capsys):
+    kept = Checkpoint(tmp_path / "state.pt")
+    kept.save({"weights": torch.ones(1000)})
+    content = bytearray(kept.path.read_bytes())
+    content[content.index(bytes.fromhex("0000803f") * 9) + 2] ^= (
+        1  # within a weight: torch itself reads it without a word
+    )
+    kept.path.write_bytes(content)
+    assert not torch.equal(torch.load(kept.path, weights_only=True)["weights"], torch.ones(1000))
+    assert kept.load() is None
+    assert f"{kept.path} is damaged" in capsys.readouterr().out
+    torch.save({"step": 1}, kept.path)
+    assert kept.load() is None and not kept.path.exists()

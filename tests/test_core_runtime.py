@@ -52,7 +52,7 @@ def holder(tmp_path):
 
 def test_a_lock_refuses_a_second_process_waits_for_it_and_ends_with_it(holder, capsys):
     process, lock = holder
-    held = pytest.raises(runtime.RuntimeUnavailable, match=f"bark.*fuser -k {lock}.*dvc repro")
+    held = pytest.raises(runtime.RuntimeUnavailable, match=rf"process {process.pid} \(.*{lock}.*kill.*dvc repro")
     with held, runtime.exclusive(lock, wait=False):
         pytest.fail("two processes hold one lock")
 
@@ -68,7 +68,8 @@ def test_a_lock_refuses_a_second_process_waits_for_it_and_ends_with_it(holder, c
     process.kill()  # not asked to let go: the lock must not outlive it
     assert entered.wait(30)
     thread.join()
-    assert f"waiting for another process that works on the same ({lock})" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"waiting for process {process.pid} (" in said and f"works on the same ({lock})" in said
 
 
 def test_a_lock_can_be_taken_again_after_an_error(tmp_path):
@@ -77,6 +78,25 @@ def test_a_lock_can_be_taken_again_after_an_error(tmp_path):
         raise ZeroDivisionError
     with runtime.exclusive(lock, wait=False):
         assert lock.exists()
+    assert not lock.exists()  # or they would pile up
+
+
+def test_of_many_that_wait_one_at_a_time_goes_on(tmp_path):
+    lock, inside, most = tmp_path / "lock", [], []
+
+    def enter():
+        for _ in range(50):
+            with runtime.exclusive(lock, wait=True):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=enter) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) == 200 and max(most) == 1
 
 
 def test_a_seed_depends_on_every_part_and_on_nothing_else():

@@ -332,7 +332,7 @@ def test_of_two_that_fetch_the_same_archive_at_once_the_second_waits_and_finds_i
     assert found == [folder / "Set" for folder in folders]
     assert all((folder / "set" / "audio" / "one.wav").read_bytes() == AUDIO for folder in found)
     assert len(seen) == 1 and kept(tmp_path) == ["set.zip"]
-    assert "waiting for another process" in capsys.readouterr().out
+    assert "waiting for process" in capsys.readouterr().out
 
 
 def test_wrong_bytes_send_the_download_to_the_next_mirror(tmp_path, serve):

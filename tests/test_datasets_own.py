@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from settings import settings_of
 from counterpoise.core import tables
 from counterpoise.core.naming import slug
 from counterpoise.datasets import own
-from counterpoise.datasets.own import OwnError, find_classes, listing
+from counterpoise.datasets.own import OwnError, files_below, find_classes, listing
 from counterpoise.datasets.settings import Data
 
 RAW = Path("unused")
@@ -151,24 +152,25 @@ def test_a_folder_whose_name_is_no_utf8_is_found(tmp_path):
     row.source_id.encode()
 
 
-def test_links_to_folders_and_files_are_followed(tmp_path):
+def test_links_to_files_are_followed_and_those_to_folders_are_listed_without_a_label(tmp_path):
+    """DVC hashes what a link to a file leads to, and does not look behind a link to a folder."""
     lay_out(tmp_path, "elsewhere/miau/1.wav", "elsewhere/2.wav", "own/dog/1.wav")
     (tmp_path / "own/cat").symlink_to(tmp_path / "elsewhere/miau")
     (tmp_path / "own/dog/3.wav").symlink_to(tmp_path / "elsewhere/2.wav")
     files = listed(tmp_path / "own")
-    assert {file: row.label for file, row in files.items()} == {
-        "cat/1.wav": "cat",
-        "dog/1.wav": "dog",
-        "dog/3.wav": "dog",
-    }
+    assert {file: row.label for file, row in files.items()} == {"cat": "", "dog/1.wav": "dog", "dog/3.wav": "dog"}
+    shutil.rmtree(tmp_path / "own/dog")
+    assert "1 links to folders are not followed" in message(tmp_path / "own")
 
 
 @pytest.mark.parametrize("target", ["own/cat", "own", "own/dog", ".", "/"])
-def test_a_link_in_a_circle_is_listed_without_a_label_and_not_followed(tmp_path, target):
+def test_a_link_in_a_circle_is_not_followed(tmp_path, target):
     lay_out(tmp_path, "own/cat/1.wav", "own/dog/1.wav", "other.wav")
     (tmp_path / "own/cat/again").symlink_to(tmp_path / target)
     files = listed(tmp_path / "own")
     assert {file: row.label for file, row in files.items()} == {"cat/1.wav": "cat", "dog/1.wav": "dog", "cat/again": ""}
+    found, loops = files_below(tmp_path / "own")  # as for sounds that are only classified
+    assert tmp_path / "own/dog/1.wav" in found and loops == [tmp_path / "own/cat/again"]
 
 
 def test_folders_that_link_to_each_other_are_entered_once(tmp_path):
@@ -179,8 +181,7 @@ def test_folders_that_link_to_each_other_are_entered_once(tmp_path):
             (tmp_path / "out" / name / f"to_{other}").symlink_to(tmp_path / "out" / other)
     (tmp_path / "own").mkdir()
     (tmp_path / "own/c0").symlink_to(tmp_path / "out/c0")
-    files = listed(tmp_path / "own")
-    assert sum(file.endswith(".wav") for file in files) == len(names)
+    assert len([file for file in files_below(tmp_path / "own")[0] if file.suffix == ".wav"]) == len(names)
 
 
 def test_a_file_that_links_to_itself_is_listed_for_the_intake(tmp_path):
@@ -238,6 +239,29 @@ def test_a_table_gives_label_source_and_fold(tmp_path, name):
     }
 
 
+@pytest.mark.parametrize("file", ["../meta/2.wav", "linked/2.wav", "{}/meta/2.wav", "1.wav/../../meta/2.wav"])
+def test_a_row_that_leads_out_of_the_folder_is_an_error(tmp_path, file):
+    """DVC hashes data.path alone, so a change in such a file would never be seen."""
+    lay_out(tmp_path, "own/1.wav", "meta/2.wav")
+    (tmp_path / "own/linked").symlink_to(tmp_path / "meta")
+    rows = [("1.wav", "a"), (str(tmp_path / "own/1.wav"), "a"), (file.format(tmp_path), "b")]
+    text = message(tmp_path / "own", **table(tmp_path / "own", rows))
+    assert "1 row(s)" in text and "row 3" in text and "lies outside" in text and "copy files into data.path" in text
+
+
+def test_a_table_outside_the_folder_is_an_error(tmp_path):
+    lay_out(tmp_path, "own/1.wav")
+    settings = table(tmp_path, [("1.wav", "a")]) | {"table": "../labels.csv"}
+    assert "lies outside data.path" in message(tmp_path / "own", **settings)
+
+
+def test_a_pattern_that_would_never_end_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "PATIENCE", 0.1)
+    lay_out(tmp_path, "a" * 60 + "!.wav")
+    text = message(tmp_path, labels="pattern", pattern=r"^(?P<label>(a|aa)+)$")
+    assert "takes longer than 0.1 s" in text and "aaa!.wav" in text
+
+
 def test_a_table_from_a_spreadsheet_is_read(tmp_path):
     lay_out(tmp_path, "1.wav", "2.wav")
     (tmp_path / "labels.csv").write_bytes("\ufefffile;label;fold\r\n1.wav;Hähne;1.0\r\n2.wav;b;\r\n\r\n".encode())
@@ -261,9 +285,9 @@ def test_a_missing_column_is_an_error_that_names_those_there(tmp_path, columns):
 
 def test_files_are_found_beside_the_table_and_in_the_other_unicode_form(tmp_path):
     nfd = unicodedata.normalize("NFD", "Hähne.wav")
-    lay_out(tmp_path, "own/1.wav", f"own/{nfd}", "meta/2.wav")
+    lay_out(tmp_path, "own/1.wav", f"own/{nfd}", "own/meta/2.wav")
     rows = [("1.wav", "a"), (unicodedata.normalize("NFC", nfd), "a"), ("2.wav", "b")]
-    settings = table(tmp_path / "meta", rows) | {"table": str(tmp_path / "meta/labels.csv")}
+    settings = table(tmp_path / "own/meta", rows) | {"table": "meta/labels.csv"}
     files = listing(data(tmp_path / "own", **settings), {"a": "A", "b": "B"}, RAW)
     assert all(os.path.exists(path) for path in files.path)
 
@@ -297,6 +321,7 @@ def test_a_file_in_two_rows_is_one_file_or_an_error(tmp_path):
         ("labels.json", b'{"file": "a.wav"}', "list of objects"),
         ("labels.json", b"[1, 2]", "list of objects"),
         ("labels.json", b"nonsense", "cannot be read"),
+        ("labels.json", b"[" * 100_000, "nested too deeply"),
     ],
 )
 def test_a_table_that_cannot_be_used_is_an_error_that_says_why(tmp_path, name, content, told):

@@ -43,15 +43,30 @@ converter.optimizations = [tf.lite.Optimize.DEFAULT]  # 8-bit weights
 other = tf.Module()
 other.kernel = tf.Variable(tf.zeros([3, 3]), name="layer1/conv/kernel")
 tf.saved_model.save(other, str(folder / "other"))
+hostile = tf.Module()
+hostile.weights = model.weights
+def attack(waveform):
+    tf.io.write_file(str(folder / "pwned"), "code ran")
+    return waveform
+hostile.__call__ = tf.function(attack, input_signature=[tf.TensorSpec([None], tf.float32)])
+tf.saved_model.save(hostile, str(folder / "hostile"))
+flex = tf.lite.TFLiteConverter.from_concrete_functions([hostile.__call__.get_concrete_function()], hostile)
+flex.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+(folder / "flex.tflite").write_bytes(flex.convert())
+(folder / "pwned").unlink(missing_ok=True)
 for broken in ("graph", "weights"):
     shutil.copytree(folder / "saved", folder / broken)
-(folder / "graph/saved_model.pb").write_bytes(b"nonsense")
+(folder / "graph/saved_model.pb").write_bytes(b"nonsense")  # it is not even looked at
 (folder / "weights/variables/variables.index").write_bytes(b"nonsense")
 (folder / "text.tflite").write_text("not found")
 (folder / "add.tflite").write_bytes(tf.lite.TFLiteConverter.from_concrete_functions(
     [tf.function(lambda x: x + 1).get_concrete_function(tf.TensorSpec([1, 15600]))]).convert())
 messages = {}
-for name in ("other", "graph", "weights", "text.tflite", "add.tflite"):
+for name in ("hostile", "graph"):
+    found = audioset_reader.read_savedmodel(str(folder / name)).variables
+    assert all((found[one] == value).all() for one, value in
+        audioset_reader.read_savedmodel(str(folder / "saved")).variables.items())
+for name in ("other", "weights", "text.tflite", "add.tflite", "flex.tflite"):
     read = audioset_reader.read_tflite if name.endswith("tflite") else audioset_reader.read_savedmodel
     try:
         read(str(folder / name))
@@ -122,6 +137,10 @@ def test_the_file_says_where_it_comes_from_and_is_the_same_every_time(converted,
     assert [path.name for path in converted.parent.iterdir()] == [converted.name]  # nothing unfinished is left
 
 
+def test_no_graph_of_a_source_is_run(made):
+    assert (made / "hostile/saved_model.pb").exists() and not (made / "pwned").exists()
+
+
 def test_tensorflow_is_never_in_this_process(converted):
     assert converted.exists()
     assert not tensorflow_is_here()
@@ -166,8 +185,8 @@ def test_a_converted_file_is_checked_and_copied(made, tmp_path):
             "other is not the published YAMNet: layer1/conv/kernel has the shape .3, 3. instead of "
             ".3, 3, 1, 32.; layer1/conv/bn/beta .32. is missing.* more such",
         ),
-        ("graph", "graph cannot be loaded as a SavedModel"),
-        ("weights", "weights cannot be loaded as a SavedModel"),
+        ("weights", "weights cannot be read as a SavedModel's variables"),
+        ("flex.tflite", "flex.tflite cannot be read as a .tflite YAMNet.*Flex"),
         ("text.tflite", "text.tflite cannot be read as a .tflite YAMNet"),
         ("add.tflite", "add.tflite cannot be read as a .tflite YAMNet.*no output of 521 scores"),
     ],
@@ -219,9 +238,9 @@ def test_a_reader_that_dies_is_reported(made, tmp_path, monkeypatch):
 def test_a_source_that_scores_otherwise_is_refused(made, tmp_path, monkeypatch):
     expected = random_yamnet.tensors()
     heard = {"scores": torch.full((521,), 0.5), "log_mel": torch.zeros(96, 64)}
-    monkeypatch.setattr(audioset, "read", lambda source: (expected, {"kind": "savedmodel", "sha256": ""}, heard))
-    with pytest.raises(AudioSetError, match="saved and our network with its weights give a test sound other scores"):
-        audioset.convert(str(made / "saved"), tmp_path / "out.safetensors")
+    monkeypatch.setattr(audioset, "read", lambda source: (expected, {"kind": "tflite", "sha256": ""}, heard))
+    with pytest.raises(AudioSetError, match="tflite and our network with its weights give a test sound other scores"):
+        audioset.convert(str(made / "yamnet.tflite"), tmp_path / "out.safetensors")
     assert not list(tmp_path.iterdir())
 
 

@@ -101,7 +101,7 @@ def test_a_file_that_vanishes_while_it_is_used_is_named(network, examples, tmp_p
 
 def test_a_clip_that_changed_is_not_kept_under_its_old_name(network, examples, tmp_path):
     sound.write_flac(examples.path[0], np.zeros((1, 8000), np.float32), 8000)
-    with pytest.raises(tables.TableError, match="1 audio files are missing or were changed"):
+    with pytest.raises(tables.TableError, match="1 audio files are missing or are not what they were"):
         embed(network, examples, tmp_path / "cache")
 
 

@@ -105,7 +105,7 @@ def test_it_measures_the_distance_to_held_out_sounds_and_keeps_some_to_listen_to
     made, reports = sampling(packed, model, tmp_path / "demos")
     score = made(30, early)
     assert reports == [(30, {"kad": score, "near_copies": pytest.approx(0)})] and math.isfinite(score)
-    demos = sorted((tmp_path / "demos/demos").iterdir())
+    demos = sorted((tmp_path / "demos/demos").glob("*.flac"))
     assert len(demos) == early_stopping.DEMOS and all(path.name.startswith("step00030_c") for path in demos)
     assert soundfile.info(demos[0]).frames == SAMPLES
     again, replayed = sampling(packed, model, tmp_path / "demos")  # an interrupted training, continued
@@ -163,7 +163,9 @@ def test_at_the_end_all_is_reported_and_the_demos_are_with_the_model(packed, mod
     (tmp_path / "out").mkdir()
     again.finish(tmp_path / "out")
     assert [step for step, _ in replayed] == [30]
-    kept, shown = (sorted((tmp_path / name / "demos").iterdir()) for name in ("unfinished", "out"))
+    kept, shown = (
+        sorted((tmp_path / name / "demos").glob(what)) for name, what in (("unfinished", "*.flac"), ("out", "*"))
+    )
     assert len(kept) == early_stopping.DEMOS
     assert [path.read_bytes() for path in kept] == [path.read_bytes() for path in shown]
 

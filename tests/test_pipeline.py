@@ -223,6 +223,40 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
     assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
 
 
+def test_unfinished_work_that_is_damaged_is_made_again_with_the_same_bits(repo):
+    folder = repo / "data/synthetic/sneeze"
+    expected = {path.name: path.read_bytes() for path in folder.glob("*.flac")}
+    killing = (
+        "import os, runpy, shutil, sys; sys.argv = ['generate', 'sneeze']; shutil.move = lambda *names: os._exit(9);"
+        "runpy.run_module('stages.generate', run_name='__main__', alter_sys=True)"
+    )
+    sh(sys.executable, "-c", killing, at=repo, fails=True)
+    unfinished = sorted((repo / ".dvc/cache/unfinished").glob("*/*.flac"))
+    assert len(unfinished) == len(expected) > 2
+    unfinished[0].write_bytes(b"")
+    unfinished[1].write_bytes(unfinished[1].read_bytes()[:-1] + b"x")
+    output = sh(sys.executable, "-m", "stages.generate", "sneeze", at=repo)
+    named = f"{unfinished[0].name}, {unfinished[1].name}"
+    assert f"2 damaged files of unfinished work, made again: {named}" in output
+    assert {path.name: path.read_bytes() for path in folder.glob("*.flac")} == expected
+    left = [path for path in (repo / ".dvc/cache/unfinished").rglob("*") if path.name != "locks"]
+    assert not left and not list((repo / ".dvc/tmp/counterpoise").iterdir())
+
+
+def test_going_back_to_earlier_parameters_trains_nothing(repo):
+    lock = (repo / "dvc.lock").read_bytes()
+    targets = ("encode", "train_diffusion@sneeze", "train_classifier@none-cnn")
+    later = {"codec": {"check_clips": 2}, "diffusion": {"steps": 3}, "classifier": {"steps": 5}}
+    parameters = (repo / "params.yaml").read_bytes()
+    change(repo, later)
+    assert ran(sh("dvc", "repro", "-s", *targets, at=repo)) == set(targets)
+    (repo / "params.yaml").write_bytes(parameters)
+    assert ran(sh("dvc", "repro", at=repo)) <= {"group_split", "publish", "evaluate"}
+    assert (repo / "dvc.lock").read_bytes() == lock
+    change(repo, later)
+    assert not ran(sh("dvc", "repro", "-s", *targets, at=repo))
+
+
 def test_a_folder_of_ones_own_is_catalogued_and_a_change_in_it_is_seen(repo):
     rng = np.random.default_rng(0)
     for label in ("dog drinking", "Großer Hund"):

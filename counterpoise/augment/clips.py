@@ -11,7 +11,7 @@ import pandas as pd
 from counterpoise.augment import effects
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Shelf, batches, lengthened
-from counterpoise.core import audio
+from counterpoise.core import audio, unfinished
 from counterpoise.core.audio import Audio
 from counterpoise.core.progress import progress
 
@@ -34,8 +34,8 @@ def write_classic(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -
         path = Path(row.path)
         if not path.exists():
             wave = audio.read(source[row.root_clip_id], settings.sample_rate, settings.channels)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            audio.write_flac(path, effects.augment(wave, settings.sample_rate, row.seed), settings.sample_rate)
+            with unfinished.keeping(path) as partial:
+                audio.write_flac(partial, effects.augment(wave, settings.sample_rate, row.seed), settings.sample_rate)
 
 
 def write_over_backgrounds(lineage: pd.DataFrame, clips: pd.DataFrame, settings: Audio) -> None:
@@ -59,9 +59,9 @@ def write_over_backgrounds(lineage: pd.DataFrame, clips: pd.DataFrame, settings:
                 audio.read(source[clip_id], settings.sample_rate, settings.channels)
                 for clip_id in (row.root_clip_id, row.other_clip_id)
             )
-            path.parent.mkdir(parents=True, exist_ok=True)
             mixed = effects.over_background(wave, background, row.strength, row.seed)
-            audio.write_flac(path, mixed, settings.sample_rate)
+            with unfinished.keeping(path) as partial:
+                audio.write_flac(partial, mixed, settings.sample_rate)
 
 
 def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, codec: Codec, batch_size: int) -> None:
@@ -85,7 +85,6 @@ def write_round_trips(lineage: pd.DataFrame, clips: pd.DataFrame, shelf: Shelf, 
         sources = [shelf[rows[i].root_clip_id] for i in batch]
         decoded = codec.decode(lengthened(sources, MULTIPLE)).cpu().numpy()
         for i, wave in zip(batch, decoded):
-            path = Path(rows[i].path)
-            path.parent.mkdir(parents=True, exist_ok=True)
             samples = round(seconds[rows[i].root_clip_id] * codec.sample_rate)
-            audio.write_flac(path, audio.fit(wave, samples), codec.sample_rate)
+            with unfinished.keeping(Path(rows[i].path)) as partial:
+                audio.write_flac(partial, audio.fit(wave, samples), codec.sample_rate)

@@ -11,8 +11,10 @@ import typer
 
 from counterpoise.cli.check import check
 from counterpoise.cli.classify import classify
+from counterpoise.cli.clean import clean
 from counterpoise.cli.export import export
 from counterpoise.cli.generate import generate
+from counterpoise.cli.verify import verify
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 PARAMS = Path("params.yaml")
@@ -106,6 +108,8 @@ def compare(
 app.command()(classify)
 app.command()(export)
 app.command()(generate)
+app.command()(verify)
+app.command()(clean)
 
 
 @contextmanager
@@ -121,5 +125,13 @@ def _told() -> Iterator[None]:
 
 
 def main() -> None:
-    """The entry point."""
-    app(prog_name="counterpoise")
+    """The entry point; what the machine refuses ends in one message, too."""
+    try:
+        app(prog_name="counterpoise")
+    except Exception as error:
+        from counterpoise.core import faults
+
+        if (message := faults.explain(error)) is None:
+            raise
+        typer.echo(f"counterpoise: {message}", err=True)
+        sys.exit(1)

@@ -17,6 +17,8 @@ from counterpoise.core.naming import printable
 from counterpoise.datasets import unlabelled
 
 SHOWN = 10  # obstacles that a message names
+WRITTEN = (".", ".dvc", ".dvc/tmp", ".dvc/cache", ".dvc/cache/files/md5", "data", "models", "metrics", "plots")
+SYSTEM = ("/dev", "/proc", "/sys")  # what lies there is made by the system, and none of it may be moved
 SKIPPED = {".git", ".hg", ".dvc"}  # DVC passes these over
 KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -54,8 +56,8 @@ def _problem(path: str) -> str | None:
     name = os.path.basename(path)
     if not _is_utf8(name):
         return "its name is no UTF-8: rename it"
-    if name == ".dvcignore":
-        return "DVC allows this file only beside params.yaml: delete it"
+    if name == ".dvcignore" and os.path.realpath(path) != os.path.realpath(".dvcignore"):
+        return "DVC allows this file only beside params.yaml: move it out of this folder"
     try:
         mode = os.stat(path).st_mode
     except OSError as error:
@@ -63,7 +65,8 @@ def _problem(path: str) -> str | None:
             return f"cannot be read ({error.strerror}): move it away"
         return f"a link that leads to no file ({error.strerror}): delete it, or set it right"
     if kind := KINDS.get(stat.S_IFMT(mode)):
-        return f"{kind}, which DVC cannot read to its end: move it away"
+        what = "delete the link" if os.path.islink(path) else "move it out of this folder"
+        return f"{kind}, which DVC cannot read to its end: {what}"
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
         return "you may not read it: allow it (`chmod u+rX`), or move it away"
     return None
@@ -82,10 +85,17 @@ def check(file: Path) -> None:
 
     Raises:
         SettingsError: params.yaml holds a value that cannot be used.
-        PreflightError: data.path or data.unlabelled is missing, or DVC cannot read all of it.
+        PreflightError: data.path or data.unlabelled is missing, DVC cannot read all of it, or this folder or DVC's
+            cache in it may not be written.
         unlabelled.UnlabelledError: one of the two lies in the other.
     """
     data = Params.read(file).data
+    for folder in WRITTEN:
+        if os.path.isdir(folder) and not os.access(folder, os.W_OK | os.X_OK):
+            raise PreflightError(
+                f"{os.path.abspath(folder)} may not be written, and stages leave their results there. Allow it "
+                "(`chmod -R u+rwX`), or clone the repository to a disk that can be written; then run `make run` again."
+            )
     sounds = "your sounds (for urbansound8k the one with audio/ and metadata/)"
     without = "your sounds without labels (data/unlabelled if there are none)"
     for key, path, what in (("data.path", data.path, sounds), ("data.unlabelled", data.unlabelled, without)):
@@ -98,6 +108,17 @@ def _check_folder(file: Path, key: str, path: str, what: str) -> None:
         raise PreflightError(
             f"{file}: {key} is {path}, which does not exist. Set it to the folder that holds {what}, then run "
             "`make run` again."
+        )
+    real = os.path.realpath(path)
+    if os.path.commonpath([real, os.path.realpath(".")]) == real:
+        raise PreflightError(
+            f"{file}: {key} is {path}, and this repository lies in it, so every run would change it. Set it to the "
+            f"folder that holds {what} alone, then run `make run` again."
+        )
+    if any(os.path.commonpath([real, system]) == system for system in SYSTEM):
+        raise PreflightError(
+            f"{file}: {key} is {path}, which is a part of the system and holds no files to keep. Set it to the folder "
+            f"that holds {what}, then run `make run` again."
         )
     if found := obstacles(path):
         lines = [f"  {printable(where)}: {problem}" for where, problem in found[:SHOWN]]

@@ -15,6 +15,7 @@ import hashlib
 import math
 import os
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,7 @@ ARCHITECTURES = {
     "encodec_24khz": EncodecModel.encodec_model_24khz,
     "encodec_48khz": EncodecModel.encodec_model_48khz,
 }
+MOST_BYTES = 190_000_000  # of a file once it is unpacked: twice the larger official one
 FILTERS = 32  # of the official networks' first layer; every later layer has a multiple of them
 FIRST = ("encoder.model.0.conv.conv.weight_v", "encoder.model.0.conv.conv.weight")  # with and without weight norm
 
@@ -290,6 +292,15 @@ def _no_weights(url: str, reason: str) -> str:
     )
 
 
+def _unpacked(path: Path) -> int:
+    """How many bytes a torch file becomes when it is read: it may be a compressed archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError):
+        return path.stat().st_size
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """A file of weights; nothing but tensors is read from it.
 
@@ -303,6 +314,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CodecError(
             f"{path} has the name of official weights, but its SHA-256 begins with {_sha256(path)[:8]}: it is damaged. "
             "Fetch it again; weights of your own need another name"
+        )
+    if (size := _unpacked(path)) > MOST_BYTES:
+        raise CodecError(
+            f"{path} holds {size / 1e6:,.0f} MB, and weights have at most {MOST_BYTES / 1e6:,.0f}, so it is not read"
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

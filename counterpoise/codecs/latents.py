@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, unfinished
 
 CLIP_COLUMNS = ["clip_id", "label", "source_id", "fold", "seconds", "frames"]
 
@@ -26,7 +26,8 @@ class Writer:
     """Writes latents `[N, C, T]` one clip at a time, so that memory holds a batch and never a class.
 
     The file is a plain safetensors file: tensor `latents` in float16, zero after each clip's own frames, and one
-    metadata entry `clips`, a JSON list of rows. It appears under its name only when it is complete.
+    metadata entry `clips`, a JSON list of rows. It appears under its name only when it is complete, with the checksum
+    of :mod:`counterpoise.core.unfinished` beside it.
 
     Args:
         clips: one row per clip with :data:`CLIP_COLUMNS`, in the order in which latents will be added.
@@ -42,11 +43,12 @@ class Writer:
         }
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
-        self._path, self._partial, self._frames = path, path.with_suffix(".partial"), clips.frames.tolist()
+        self._path, self._partial, self._frames = path, unfinished.partial_of(path), clips.frames.tolist()
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(self._partial, "wb") as file:
             file.write(len(text).to_bytes(8, "little") + text)
-            file.truncate(8 + len(text) + size)
+            file.flush()
+            _reserve(file.fileno(), 8 + len(text) + size)
         self._array = np.memmap(self._partial, np.float16, "r+", offset=8 + len(text), shape=tuple(shape))
 
     def put(self, row: int, latent: Tensor) -> None:
@@ -58,7 +60,15 @@ class Writer:
         """Complete the file."""
         self._array.flush()
         del self._array
-        os.replace(self._partial, self._path)
+        unfinished.complete(self._partial, self._path)
+
+
+def _reserve(handle: int, size: int) -> None:
+    """Give a file its size and its place on the disk: a mapped file on a full disk would end the process (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(handle, 0, size)
+    else:
+        os.ftruncate(handle, size)
 
 
 class Packed:

@@ -13,6 +13,7 @@ from counterpoise.core import CounterpoiseError
 from counterpoise.core.settings import Section
 
 QUALITY = "HQ"  # of soxr
+MOST_SAMPLES = 2**27  # of all channels of a sound that is held in memory at once: half a gigabyte, 23 minutes in stereo
 
 
 class AudioError(CounterpoiseError):
@@ -56,7 +57,13 @@ def mix(wave: np.ndarray, channels: int) -> np.ndarray:
 
 def _decode(path: str | Path) -> tuple[np.ndarray, int]:
     try:
-        wave, sample_rate = soundfile.read(str(path), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(path)) as sound:
+            if sound.frames * sound.channels > MOST_SAMPLES:
+                raise AudioError(
+                    f"{path}: {sound.frames} samples in {sound.channels} channel(s) are more than memory is meant to "
+                    f"hold ({MOST_SAMPLES} in all): cut the file"
+                )
+            wave, sample_rate = sound.read(dtype="float32", always_2d=True), sound.samplerate
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: the name ends in .raw
         raise AudioError(f"{path}: not readable as audio ({error})") from None
     if wave.shape[0] == 0:
@@ -110,10 +117,12 @@ def fit(wave: np.ndarray, samples: int) -> np.ndarray:
 def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
     """Write `[channels, samples]` as 16-bit FLAC; a sound louder than full scale is turned down, never clipped.
 
-    The file appears under its name only when it is complete, so a run that was killed leaves no half of one.
+    The file appears under its name only when it is complete, so a run that was killed leaves no half of one, and a
+    failed write leaves nothing.
 
     Raises:
         AudioError: the wave holds NaN or infinite samples.
+        OSError: it cannot be written, for example because the disk is full.
     """
     peak = float(np.abs(wave).max(initial=0.0))
     if not np.isfinite(peak):
@@ -121,5 +130,21 @@ def write_flac(path: str | Path, wave: np.ndarray, sample_rate: int) -> None:
     if peak > 0.999:
         wave = wave * (0.999 / peak)
     partial = f"{path}.partial"
-    soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
-    os.replace(partial, path)
+    try:
+        soundfile.write(partial, wave.T, sample_rate, format="FLAC", subtype="PCM_16")
+        os.replace(partial, path)
+    except soundfile.LibsndfileError as error:  # which says "System error", whatever it was
+        raise _why_not(partial, error) from None
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _why_not(path: str, error: soundfile.LibsndfileError) -> OSError:
+    """What the system says where libsndfile could not write."""
+    try:
+        with open(path, "ab") as file:
+            file.write(bytes(2**20))
+            file.flush()
+    except OSError as reason:
+        return OSError(reason.errno, reason.strerror, path)
+    return OSError(None, f"{path} cannot be written: {error.error_string}")

@@ -4,14 +4,16 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from threadpoolctl import threadpool_limits
 
 from counterpoise.core import CounterpoiseError
+from counterpoise.core.naming import printable
 from counterpoise.core.settings import Section
 
 if TYPE_CHECKING:  # half a gigabyte that stages without a network have no use for
@@ -80,13 +82,18 @@ def autocast(runtime: Runtime, device: "torch.device", amx: bool = False) -> "to
     """
     import torch
 
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=is_short(runtime, device, amx))
+
+
+def is_short(runtime: Runtime, device: "torch.device", amx: bool = False) -> bool:
+    """Whether :func:`autocast` computes in bfloat16."""
+    import torch
+
     if runtime.precision != "auto":
-        enabled = runtime.precision == "bf16"
-    elif device.type == "cuda":
-        enabled = torch.cuda.is_bf16_supported()
-    else:
-        enabled = amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+        return runtime.precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return amx and device.type == "cpu" and torch.cpu.get_capabilities().get("amx_tile", False)
 
 
 def compiled(network: "torch.nn.Module", runtime: Runtime, device: "torch.device") -> "torch.nn.Module":
@@ -111,22 +118,46 @@ def exclusive(lock: Path, wait: bool) -> Iterator[None]:
     """Hold an operating-system lock; it ends with the process, however that ends.
 
     Args:
-        lock: a file, made where it is missing.
-        wait: wait for another holder, or fail at once.
+        lock: a file, made where it is missing, and deleted by whoever has held it. It names the holder.
+        wait: wait for another holder, and say for whom; or fail at once.
 
     Raises:
         RuntimeUnavailable: another process holds the lock, and `wait` is false.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
+    with _taken(lock, wait) as file:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} ({' '.join(sys.orig_argv)})")
+        file.flush()
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: whoever waits for it finds that it has no name, and opens
+
+
+def _taken(lock: Path, wait: bool) -> IO[str]:
+    while True:
+        file = open(lock, "a+")  # noqa: SIM115 (the caller closes it)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            file.seek(0)
+            holder = printable(file.read()) or "another process"
             if not wait:
+                file.close()
                 raise RuntimeUnavailable(
-                    f"another process is still writing {lock.stem}, perhaps left over from a run that was killed. "
-                    f"Wait for it, or end it (`fuser -k {lock}`), then run `dvc repro` again."
+                    f"{holder} is still at work on the same ({lock}), perhaps left over from a run that was killed. "
+                    "Wait for it, or end it (`kill` and its number), then run `dvc repro` again."
                 ) from None
-            print(f"waiting for another process that works on the same ({lock})", flush=True)
+            print(f"waiting for {holder}, which works on the same ({lock}); `kill` and its number ends it", flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        if _names(lock, file):
+            return file
+        file.close()  # the holder before has deleted it
+
+
+def _names(lock: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(os.stat(lock), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False

@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.naming import UNLABELLED
 
+DEEPEST = 10  # levels of params.yaml; its own deepest values are on the fourth
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -64,7 +66,9 @@ class File(Section):
                 the message has one line for each mistake, with the key, the value, and what is allowed.
         """
         try:
-            return cls.model_validate(YAML(typ="safe").load(Path(path).read_text(encoding="utf-8")))
+            text = Path(path).read_text(encoding="utf-8")
+            _check_plain(text, path)
+            return cls.model_validate(YAML(typ="safe").load(text))
         except FileNotFoundError:
             raise SettingsError(
                 f"{path} is missing: run from the repository's root, or `git checkout {path}`"
@@ -73,6 +77,19 @@ class File(Section):
             raise SettingsError(f"{path} is not valid YAML: {error}") from None
         except ValidationError as error:
             raise SettingsError(_explain(cls, path, error)) from None
+
+
+def _check_plain(text: str, path: str | Path) -> None:
+    """Refuse what would grow without bounds when it is read: aliases of aliases, and depth."""
+    depth = 0
+    for event in YAML(typ="safe").parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent) or depth > DEEPEST:
+            what = "an alias (`*name`)" if isinstance(event, AliasEvent) else f"values more than {DEEPEST} levels deep"
+            raise SettingsError(
+                f"{path} line {event.start_mark.line + 1}: {what}. Parameters are plain values: write each where it "
+                "belongs."
+            )
 
 
 def _explain(file: type[File], path: str | Path, error: ValidationError) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, unfinished
 
 FILES = {  # what a source lists
     "path": "str",  # from the repository's root, or absolute
@@ -125,8 +125,8 @@ def read(path: str | Path, columns: dict[str, str]) -> pd.DataFrame:
 
 def write(frame: pd.DataFrame, path: str | Path, exact: bool = False) -> None:
     """Write a table the same way every time: numbers with six digits, or `exact` with all that they have."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(path, index=False, lineterminator="\n", float_format=None if exact else "%.6g")
+    with unfinished.replacing(Path(path)) as partial:
+        frame.to_csv(partial, index=False, lineterminator="\n", float_format=None if exact else "%.6g")
 
 
 def check_clips(clips: pd.DataFrame) -> None:
@@ -147,8 +147,9 @@ def check_contents(examples: pd.DataFrame) -> None:
     changed = [path for path, digest in zip(examples.path, examples.sha256) if not _has(path, digest)]
     if changed:
         raise TableError(
-            f"{len(changed)} audio files are missing or were changed since the split was made, for example "
-            f"{changed[:3]}. Run `dvc repro group_split`, or `dvc pull` if a remote holds them."
+            f"{len(changed)} audio files are missing or are not what they were when the table was written, for example "
+            f"{changed[:3]}. If you changed them, `dvc repro` takes them in. If not, they are damaged: `counterpoise "
+            "verify --mend` finds what is, mends what it can, and says what to run then."
         )
 
 

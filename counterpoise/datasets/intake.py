@@ -216,7 +216,8 @@ def _open(path: str) -> soundfile.SoundFile:
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
-            kind = "a link to a folder that is listed already" if os.path.islink(path) else "a folder"
+            linked = "a link to a folder; DVC does not see what changes behind it, so put the folder itself there"
+            kind = linked if os.path.islink(path) else "a folder"
             raise _Unusable("no file", kind)
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
             raise _Unusable("no file", "a device, pipe or socket")
@@ -250,6 +251,11 @@ def _check_form(sound: soundfile.SoundFile, label: str, data: Data) -> None:
             raise _Unusable(name, f"{value}; {low} to {high} can be used")
     if sound.frames > UNKNOWN_FRAMES:
         raise _Unusable("no length", "its header tells none, as in a streamed FLAC; write it anew")
+    seconds = data.clip_seconds if sound.frames > data.max_seconds * sound.samplerate else data.max_seconds
+    samples = round(min(sound.frames, seconds * sound.samplerate)) * sound.channels
+    if samples > audio.MOST_SAMPLES:
+        about = f"{samples} in one clip; {audio.MOST_SAMPLES} of all channels can be held"
+        raise _Unusable("too many samples", f"{about}, lower data.max_seconds and data.clip_seconds")
     hours = sound.frames / sound.samplerate / 3600
     if hours > LONGEST / 3600:
         raise _Unusable("too long", f"{hours:.3g} h; at most {LONGEST / 3600:g} h can be used, cut the file")

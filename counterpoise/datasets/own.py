@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+import regex
 
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import printable, slug
@@ -20,6 +22,7 @@ from counterpoise.datasets.settings import Data
 EXTENSIONS = ("wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "aifc", "caf", "w64", "au")
 UNREADABLE = ("m4a", "aac", "wma", "mp4", "webm", "amr", "ape")  # sounds to people: listed, so that intake names them
 TABLES = (".csv", ".tsv", ".json")
+PATIENCE = 5.0  # s of a processor that all paths together may take to be searched
 COLUMNS = {"file": "file", "label": "label", "source": "source", "fold": "fold"}
 
 
@@ -45,9 +48,8 @@ def listing(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
     `table`, each row names a file, relative to `data.path` or to the table, with its label and, where the table has
     the columns, its recording and fold. Otherwise each file is its own recording.
 
-    Hidden files and folders are passed over. Links to folders are followed, each folder once; a link to a folder that
-    is already listed, or that holds `data.path` itself, is listed like a file without a label, so that the intake
-    reports it.
+    Hidden files and folders are passed over. What DVC would not track is not taken: a link to a folder is listed like a
+    file without a label, so that the intake reports it, and a table or a row that leads out of `data.path` is an error.
 
     Args:
         data: `path`, `labels`, `pattern`, `table`, `columns`.
@@ -119,32 +121,50 @@ def _written(text: str) -> str:
 
 def _walk(data: Data, root: Path) -> list[Found]:
     pattern = _compile(data.pattern) if data.labels == "pattern" else None
-    files, loops = files_below(root)
+    files, links = files_below(root, follow=False)
     endings = Counter(file.suffix.lower() for file in files)
     sounds = [file for file in files if is_sound(file)]
     if not sounds:
         there = ", ".join(f"{n} {ending or 'without an ending'}" for ending, n in endings.most_common(5)) or "no files"
-        raise OwnError(f"No sound file below {data.path} (there: {there}). Sounds end in {', '.join(EXTENSIONS)}.")
+        behind = f" {len(links)} links to folders are not followed: put the folders themselves there." if links else ""
+        raise OwnError(
+            f"No sound file below {data.path} (there: {there}). Sounds end in {', '.join(EXTENSIONS)}.{behind}"
+        )
     found = []
-    for file in sounds:
-        below = unicodedata.normalize("NFC", file.relative_to(root).as_posix())
+    names = [unicodedata.normalize("NFC", file.relative_to(root).as_posix()) for file in sounds]
+    matches = [None] * len(names) if pattern is None else _searched(pattern, names)
+    for file, below, match in zip(sounds, names, matches, strict=True):
         if pattern is None:
             groups = {"label": file.parent.name if file.parent != root else ""}
         else:
-            match = pattern.search(below)
             groups = match.groupdict() if match else {}
         source = printable(groups.get("source") or below)
         found.append(Found(file.as_posix(), _written(groups.get("label") or ""), source))
-    return found + [Found(link.as_posix(), "", printable(link.as_posix())) for link in loops]
+    return found + [Found(link.as_posix(), "", printable(link.as_posix())) for link in links]
 
 
-def _compile(pattern: str | None) -> re.Pattern:
+def _searched(pattern: regex.Pattern, paths: list[str]) -> list[regex.Match | None]:
+    """Search paths, for a limited time: some patterns would take longer than anybody waits."""
+    found, begun = [], time.process_time()
+    for below in paths:
+        try:
+            left = PATIENCE - (time.process_time() - begun)
+            found.append(pattern.search(below, timeout=max(left, 0.01)))
+        except TimeoutError:
+            raise OwnError(
+                f"data.pattern {pattern.pattern!r} takes longer than {PATIENCE:g} s; it came to {printable(below)!r}. "
+                "Repetitions within repetitions, as in (a+)+, do that: write it without them."
+            ) from None
+    return found
+
+
+def _compile(pattern: str | None) -> regex.Pattern:
     needed = "It needs a group (?P<label>...) and may have (?P<source>...), as in ^(?P<label>[a-z]+)_(?P<source>[0-9]+)"
     if not pattern:
         raise OwnError(f"data.labels is pattern, so data.pattern must be a regular expression. {needed}.")
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
+        compiled = regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as error:
         raise OwnError(f"data.pattern {pattern!r} is no regular expression: {error}. {needed}.") from None
     if "label" not in compiled.groupindex:
         raise OwnError(f"data.pattern {pattern!r} has no group `label`. {needed}.")
@@ -156,8 +176,12 @@ def is_sound(file: Path) -> bool:
     return file.suffix.lower()[1:] in EXTENSIONS + UNREADABLE
 
 
-def files_below(root: Path) -> tuple[list[Path], list[Path]]:
+def files_below(root: Path, follow: bool = True) -> tuple[list[Path], list[Path]]:
     """The files that are not hidden, and the links that would lead in a circle. Every folder is entered once.
+
+    Args:
+        follow: enter folders behind links. Otherwise all such links are returned beside the files: DVC does not see
+            what changes behind them.
 
     Raises:
         OwnError: a folder cannot be listed.
@@ -185,7 +209,7 @@ def files_below(root: Path) -> tuple[list[Path], list[Path]]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif os.path.isdir(path):
-                links.append(path)
+                (links if follow else loops).append(path)
             else:
                 files.append(path)
     return files, loops
@@ -208,6 +232,11 @@ def _read_table(data: Data, root: Path) -> list[Found]:
     if not data.table:
         raise OwnError(f"data.labels is table, so data.table must name one ({', '.join(TABLES)}).")
     path = root / data.table
+    if path.exists() and not _is_tracked(path, root):
+        raise OwnError(
+            f"data.table {path} lies outside data.path {root}, so DVC would not see a change in it. Move it into the "
+            "folder."
+        )
     rows = _rows(path)
     columns = COLUMNS | dict(data.columns)
     there = list(dict.fromkeys(name for row in rows for name in row))
@@ -226,6 +255,9 @@ def _read_table(data: Data, root: Path) -> list[Found]:
             problems.append(f"row {number}: the file is {cell['file']!r} and the fold {cell['fold']!r}")
             continue
         file = _locate(cell["file"], (root, path.parent))
+        if not _is_tracked(file, root):
+            problems.append(f"row {number}: {file} lies outside {root}, so DVC would not see a change in it")
+            continue
         below = file.relative_to(root) if file.is_relative_to(root) else file
         source = printable(cell["source"].strip() or below.as_posix())
         one = Found(file.as_posix(), _written(cell["label"]), source, int(float(cell["fold"].strip() or 0)))
@@ -233,8 +265,18 @@ def _read_table(data: Data, root: Path) -> list[Found]:
         if first != one:
             problems.append(f"row {number}: {file} is {one[1:]}, but an earlier row says {first[1:]}")
     if problems:
-        raise OwnError(f"{path} has {len(problems)} row(s) that cannot be used:\n  " + "\n  ".join(problems[:10]))
+        shown = "\n  ".join(printable(problem) for problem in problems[:10])
+        outside = "\nMove or copy files into data.path, or set it to a folder that holds all."
+        more = outside if any(" lies outside " in problem for problem in problems) else ""
+        raise OwnError(f"{path} has {len(problems)} row(s) that cannot be used:\n  {shown}{more}")
     return list(found.values())
+
+
+def _is_tracked(file: Path, root: Path) -> bool:
+    """Whether DVC hashes a file with data.path: it lies below it by name, and no folder on the way is a link."""
+    path, top = Path(os.path.abspath(file)), Path(os.path.abspath(root))
+    between = [folder for folder in path.parents if folder != top and folder.is_relative_to(top)]
+    return path.is_relative_to(top) and not any(folder.is_symlink() for folder in between)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -246,6 +288,10 @@ def _rows(path: Path) -> list[dict[str, str]]:
         rows = _objects(text) if path.suffix.lower() == ".json" else _lines(text)
     except OSError as error:
         raise OwnError(f"data.table {path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        raise OwnError(
+            f"data.table {path} cannot be read: it is nested too deeply. It must be a list of objects."
+        ) from None
     except (ValueError, csv.Error) as error:  # no UTF-8, no JSON, or a row that does not fit
         raise OwnError(f"data.table {path} cannot be read: {error}. Save it as UTF-8 text.") from None
     if not rows:

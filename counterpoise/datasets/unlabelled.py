@@ -33,8 +33,8 @@ def listing(data: Data) -> pd.DataFrame:
             "An empty one will do where there are none."
         )
     check_apart(data)
-    files, loops = own.files_below(root)
-    found = {file.as_posix(): file.relative_to(root).as_posix() for file in [*filter(own.is_sound, files), *loops]}
+    files, links = own.files_below(root, follow=False)
+    found = {file.as_posix(): file.relative_to(root).as_posix() for file in [*filter(own.is_sound, files), *links]}
     rows = [
         {"path": path, "label": UNLABELLED, "source_id": f"{UNLABELLED}/{printable(below)}", "fold": 0}
         for path, below in sorted(found.items())

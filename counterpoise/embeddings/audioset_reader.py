@@ -3,12 +3,13 @@
     python -m counterpoise.embeddings.audioset_reader SOURCE OUT
 
 OUT is for :func:`counterpoise.embeddings.audioset.convert`, which starts this process: the weights under our names,
-what the source itself makes of :func:`probe`, and where it all came from. The exit status is 0, or 2 after a message on
+what a .tflite file makes of :func:`probe`, and where it all came from. The exit status is 0, or 2 after a message on
 standard output that the user can act on.
 """
 
 import hashlib
 import json
+import math
 import re
 import sys
 import urllib.error
@@ -28,6 +29,7 @@ ALLOWED = (
     "yamnet.source is an address for tensorflow-hub (https://tfhub.dev/google/yamnet/1), a SavedModel folder, "
     "a .tflite file, or a .safetensors file that was converted before"
 )
+LARGEST = 2**24  # numbers in a variable; the published model's largest has a million
 STATISTICS = ("beta", "moving_mean", "moving_variance")
 NAMED = re.compile(r"(?:^|/)(layer\d+/(?:conv|depthwise_conv|pointwise_conv)/(?:bn/)?\w+)$")
 HEAD = re.compile(r"(?:^|/)(?:logits|dense|predictions)(?:_\d+)?/(kernel|bias)$")  # Keras's own name is `dense`
@@ -155,46 +157,68 @@ class Reading(NamedTuple):
     """What a source holds."""
 
     variables: dict[str, np.ndarray]  # by their published names
-    heard: dict[str, np.ndarray]  # of the probe: `scores` [521], and `log_mel` [96, 64] where the source gives it
+    heard: dict[str, np.ndarray]  # of the probe, by .tflite: `scores` [521], and `log_mel` [96, 64] where it gives it
     sha256: str
 
 
 def read_savedmodel(source: str) -> Reading:
-    """From an address or a folder, through tensorflow-hub; TFHUB_CACHE_DIR says where downloads are kept.
+    """From an address, through tensorflow-hub, or a folder; TFHUB_CACHE_DIR says where downloads are kept.
+
+    Variables alone are read. The graph is a program that may read and write files, so it is neither loaded nor run, and
+    there is nothing that this source has heard.
 
     Raises:
-        AudioSetError: it cannot be had or loaded, or is another model.
+        AudioSetError: it cannot be had or read, or is another model.
         ImportError: TensorFlow or tensorflow-hub is not installed.
     """
-    import tensorflow as tf
-    import tensorflow_hub as hub
+    if kind_of(source) == "hub":
+        import tensorflow_hub as hub
 
+        try:
+            folder = Path(hub.resolve(source))
+        except urllib.error.URLError as error:
+            raise AudioSetError(
+                f"{source} could not be fetched ({error}). Try again with a connection, or set TFHUB_CACHE_DIR to a "
+                f"folder that has it; {ALLOWED}"
+            ) from None
+    else:
+        folder = Path(source)
     try:
-        folder = Path(hub.resolve(source))
-        model = hub.load(str(folder))
-    except urllib.error.URLError as error:
+        variables = _variables(folder)
+    except (ImportError, AudioSetError):
+        raise
+    except Exception as error:  # a damaged checkpoint can fail anywhere in index, protobuf or tensors
         raise AudioSetError(
-            f"{source} could not be fetched ({error}). Try again with a connection, or set TFHUB_CACHE_DIR to a folder "
-            f"that has it; {ALLOWED}"
+            f"{source} cannot be read as a SavedModel's variables ({_first_line(error)}); {ALLOWED}"
         ) from None
-    except Exception as error:  # a damaged model can fail anywhere in protobuf, checkpoint or graph
-        raise AudioSetError(f"{source} cannot be loaded as a SavedModel ({_first_line(error)}); {ALLOWED}") from None
-    nodes = tf.train.TrackableView(model).descendants()  # where every variable hangs, whatever the model's class was
-    variables = [(node.name, node.numpy()) for node in nodes if isinstance(node, tf.Variable)]
-    found = match(variables, source)
-    try:
-        scores, _, log_mel = (output.numpy() for output in model(probe()))
-        heard = first_patch(scores, log_mel)
-    except Exception as error:
-        raise AudioSetError(
-            f"{source} is not the published YAMNet: called with a waveform it gives no scores, embeddings and "
-            f"spectrogram ({_first_line(error)}). {ALLOWED}"
-        ) from None
-    return Reading(found, heard, _folder_sha256(folder))
+    return Reading(match(variables, source), {}, _folder_sha256(folder))
+
+
+def _variables(folder: Path) -> list[tuple[str, np.ndarray]]:
+    """The float variables of a SavedModel's checkpoint by the names that the layers had, in the checkpoint's order."""
+    import tensorflow as tf
+    from tensorflow.core.protobuf import trackable_object_graph_pb2 as objects
+
+    reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    graph = objects.TrackableObjectGraph.FromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
+    stored = [attribute for node in graph.nodes for attribute in node.attributes]
+    found = []
+    for attribute in stored:
+        key = attribute.checkpoint_key
+        if types[key] != tf.float32:
+            continue
+        if math.prod(shapes[key]) > LARGEST:
+            raise AudioSetError(f"{folder} is not the published YAMNet: {key} has the shape {shapes[key]}. {ALLOWED}")
+        found.append((attribute.full_name or key, reader.get_tensor(key)))
+    return found
 
 
 def read_tflite(source: str) -> Reading:
     """From a .tflite file: weights dequantised, and batch normalisation, folded into them there, made an identity.
+
+    The file is run on the probe. It may hold operations of TensorFlow Lite alone, none of which reads or writes files;
+    those of TensorFlow itself (Flex) and custom ones are refused before anything runs.
 
     Raises:
         AudioSetError: the file is damaged, or holds another model.
@@ -202,11 +226,16 @@ def read_tflite(source: str) -> Reading:
     """
     try:
         from tensorflow import lite
+
+        plain = lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     except ImportError:
         from ai_edge_litert import interpreter as lite
 
+        plain = lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+
     try:
-        interpreter = lite.Interpreter(source, num_threads=1)
+        # Without delegates: one of them would run TensorFlow's own operations, which may read and write files
+        interpreter = lite.Interpreter(source, num_threads=1, experimental_op_resolver_type=plain)
         interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], _waveform_shape(interpreter))
         interpreter.allocate_tensors()
         layers = _tflite_layers(interpreter)

@@ -21,7 +21,7 @@ from counterpoise import codecs
 from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.codecs.settings import CodecSettings
-from counterpoise.core import audio
+from counterpoise.core import audio, unfinished
 from counterpoise.core.runtime import Runtime, seed_for
 from counterpoise.diffusion.model import Model
 from counterpoise.diffusion.settings import Diffusion
@@ -164,16 +164,16 @@ class ValidationSampling:
         made = dict(
             sdedit.make(model, self._lineage, self._shelf, self._codec, self._generate, self._runtime, self._device)
         )
-        demos = self._folder / "demos"
-        demos.mkdir(parents=True, exist_ok=True)
         for clip_id in self._lineage.clip_id[:DEMOS]:
-            audio.write_flac(demos / f"step{step:05d}_{clip_id}.flac", made[clip_id], self._codec.sample_rate)
+            with unfinished.keeping(self._folder / "demos" / f"step{step:05d}_{clip_id}.flac") as partial:
+                audio.write_flac(partial, made[clip_id], self._codec.sample_rate)
         embedded = np.stack([self._embed(made[clip_id]) for clip_id in self._lineage.clip_id])
         distance = kad.kad(embedded, self._held_out)
         copies = float(np.mean([self._is_memorised(*pair) for pair in zip(embedded, self._lineage.source_id)]))
         measured = {at: values for at, values in self._measured().items() if at < step}
         measured[step] = {"kad": distance, "near_copies": copies}
-        self._file.write_text(json.dumps(measured))
+        with unfinished.keeping(self._file) as partial:
+            partial.write_text(json.dumps(measured))
         self.replay()
         return math.inf if copies > MEMORISED else distance
 
@@ -187,7 +187,8 @@ class ValidationSampling:
     def finish(self, out: Path) -> None:
         """After the training: report what is not reported yet, and copy `demos/` to the class's model."""
         self.replay()
-        shutil.copytree(self._folder / "demos", out / "demos", dirs_exist_ok=True)
+        but_checksums = shutil.ignore_patterns(f"*{unfinished.CHECKSUM}")
+        shutil.copytree(self._folder / "demos", out / "demos", dirs_exist_ok=True, ignore=but_checksums)
 
     @property
     def _file(self) -> Path:

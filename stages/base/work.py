@@ -9,57 +9,78 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from counterpoise.core import CounterpoiseError, runtime
+from counterpoise.core import CounterpoiseError, faults, runtime, unfinished
 from counterpoise.core.progress import counted
+from stages.base import orphans
 
 if TYPE_CHECKING:
     import pandas as pd
     from dvc.repo import Repo
 
+LOCKS = Path(".dvc/tmp/counterpoise")  # of this workspace; git does not see it
 NOTHING = "nothing.txt"  # in outputs that hold nothing, with the reason
 
 
 def run(stage: Callable[..., None]) -> None:
-    """Run a stage with the command line's arguments; a mistake that the user can mend ends in one message."""
+    """Run a stage with the command line's arguments; a mistake that the user can mend ends in one message.
+
+    So does what the machine refuses. No other process of this workspace runs the same stage meanwhile: one that is left
+    of a run that was killed ends by itself, and is waited for. So all outputs of a stage are written by one process.
+    """
     try:
-        stage(*sys.argv[1:])
+        orphans.end_with_dvc()
+        with runtime.exclusive(LOCKS / f"{_name('-')}.lock", wait=True):
+            stage(*sys.argv[1:])
     except CounterpoiseError as error:
         sys.exit(f"\n{_script()}: {error}")
+    except Exception as error:
+        if (message := faults.explain(error)) is None:
+            raise
+        sys.exit(f"\n{_script()}: {message}")
 
 
 def _script() -> str:
     return Path(sys.argv[0]).stem
 
 
+def _name(before_arguments: str) -> str:
+    """The stage's name, its arguments included: what DVC calls it where they follow an `@`."""
+    return before_arguments.join(filter(None, [_script(), "-".join(sys.argv[1:])]))
+
+
 @contextlib.contextmanager
-def working(output: Path) -> Iterator[Path]:
-    """Write an output alone, and keep what is unfinished for the next try.
+def working(*, together: bool = False) -> Iterator[Path]:
+    """Keep what is unfinished for the next try.
 
     Args:
-        output: no other process of this workspace writes it meanwhile.
+        together: files of unfinished work are worth nothing without each other. Where one is damaged all are made
+            again; otherwise that one is.
 
     Yields:
         A folder for unfinished work; an interrupted run of the same stage with the same inputs finds its files there
-        again. It lies in DVC's cache folder, and goes when the work is done.
+        again, if they match their checksums (:mod:`counterpoise.core.unfinished`). It lies in DVC's cache folder, and
+        goes when the work is done. No other process works in it, be it of another workspace with the same cache.
     """
     from dvc.repo import Repo  # half a second that some stages have no use for
 
     with Repo() as repo:
-        unfinished, key = Path(repo.cache.local_cache_dir) / "unfinished", _identity(repo)
-    place = hashlib.sha256(str(output.absolute()).encode()).hexdigest()[:12]
-    with (
-        runtime.exclusive(unfinished / "locks" / f"{output.name}.{place}", wait=False),
-        runtime.exclusive(unfinished / "locks" / key, wait=True),
-    ):
-        folder = unfinished / key
+        place, key = Path(repo.cache.local_cache_dir) / unfinished.FOLDER, _identity(repo)
+    folder = place / key
+    with runtime.exclusive(place / unfinished.LOCKS / key, wait=True):
         folder.mkdir(parents=True, exist_ok=True)
+        if damaged := unfinished.sweep(folder):
+            named = ", ".join(path.name for path in damaged[:3])
+            print(f"{counted(len(damaged), 'damaged file')} of unfinished work, made again: {named}", flush=True)
+            for path in folder.rglob("*") if together else ():
+                if path.is_file():
+                    path.unlink()
         yield folder
         shutil.rmtree(folder)
 
 
 def _identity(repo: "Repo") -> str:
     """What determines this stage's result, as DVC sees it: its command, the content of its inputs, its parameters."""
-    (stage,) = repo.stage.collect("@".join(filter(None, [_script(), "-".join(sys.argv[1:])])))
+    (stage,) = repo.stage.collect(_name("@"))
     for dependency in stage.deps:
         dependency.save()
     determinants = [stage.cmd, *sorted((str(each), str(each.hash_info)) for each in stage.deps)]
