@@ -12,6 +12,7 @@ from counterpoise.cli.check import check
 from counterpoise.cli.classify import classify
 from counterpoise.cli.export import export
 from counterpoise.cli.generate import generate
+from counterpoise.cli.run import run
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 PARAMS = Path("params.yaml")
@@ -50,6 +51,7 @@ def use(
 
 
 app.command()(check)
+app.command()(run)
 
 
 @app.command()

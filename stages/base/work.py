@@ -44,7 +44,7 @@ def working(output: Path) -> Iterator[Path]:
     """
     from dvc.repo import Repo  # half a second that some stages have no use for
 
-    with Repo() as repo:
+    with Repo(_wait_for_lock=True) as repo:
         unfinished, key = Path(repo.cache.local_cache_dir) / "unfinished", _identity(repo)
     place = hashlib.sha256(str(output.absolute()).encode()).hexdigest()[:12]
     with (
@@ -59,7 +59,10 @@ def working(output: Path) -> Iterator[Path]:
 
 def _identity(repo: "Repo") -> str:
     """What determines this stage's result, as DVC sees it: its command, the content of its inputs, its parameters."""
-    (stage,) = repo.stage.collect("@".join(filter(None, [_script(), "-".join(sys.argv[1:])])))
+    from dvc.repo import lock_repo
+
+    with lock_repo(repo):  # stages that run beside this one write dvc.lock
+        (stage,) = repo.stage.collect("@".join(filter(None, [_script(), "-".join(sys.argv[1:])])))
     for dependency in stage.deps:
         dependency.save()
     determinants = [stage.cmd, *sorted((str(each), str(each.hash_info)) for each in stage.deps)]
