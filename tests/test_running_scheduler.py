@@ -56,7 +56,7 @@ class Pretended:
         del self.running[stage]
         return [Ended(stage, self.log, int(stage in self.fails), 2.0, stage in self.is_restored)]
 
-    def kill(self):
+    def stop(self):
         assert not self.running
 
 

@@ -40,7 +40,7 @@ def run(targets: list[str], at_once: int, force: bool, dry: bool, logs: Path, co
             return 0
         try:
             with exclusive(pipeline.folder / "run.lock", wait=False):
-                if console.is_terminal:
+                if console.is_interactive:
                     os.environ.setdefault("TQDM_MININTERVAL", "5")  # the view shows the newest line of each stage
                 outcome = scheduler.run(pipeline, Processes(logs, force), View(console), at_once, force)
         except RuntimeUnavailable:

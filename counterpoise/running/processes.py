@@ -87,7 +87,7 @@ class Processes:
                 each.log,
                 each.popen.returncode,
                 time.monotonic() - each.started,
-                f"Running stage '{each.stage}'" not in _text(each.log),
+                f"Stage '{each.stage}' is cached" in each.log.read_text(encoding="utf-8", errors="replace"),
             )
             for each in done
         ]
@@ -96,6 +96,15 @@ class Processes:
         """What Ctrl-C does to `dvc repro`: its command ends, then DVC gives its locks back."""
         for process in self.running.values():
             _signal(process, signal.SIGINT)
+
+    def stop(self) -> None:
+        """Interrupt them, and wait until they have ended; those that have not ended in time are killed."""
+        self.interrupt()
+        deadline = time.monotonic() + PATIENCE
+        for process in self.running.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(max(0.0, deadline - time.monotonic()))
+        self.kill()
 
     def kill(self) -> None:
         """End them at once, and all that they have started."""
@@ -119,7 +128,3 @@ def last_line(log: Path) -> str:
 def last_lines(text: str, number: int) -> list[str]:
     """The last lines that are not empty."""
     return [line.rstrip() for line in text.splitlines() if line.strip()][-number:]
-
-
-def _text(log: Path) -> str:
-    return log.read_text(encoding="utf-8", errors="replace")

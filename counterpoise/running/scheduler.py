@@ -96,7 +96,7 @@ def run(dag: Dag, processes: Processes, view: View, jobs: int, force: bool = Fal
                     view.ended(each, interrupted=bool(received), needed_by=dag.needed_by(each.stage))
             outcome.signal = received[0] if received else None
     finally:
-        processes.kill()
+        processes.stop()
         outcome.left = [name for name in dag.order if name not in done and name not in outcome.failed]
         dag.end(finished=not outcome.left and not outcome.failed)
         (dag.folder / "seconds.json").write_text(json.dumps(seconds))

@@ -28,7 +28,7 @@ class View:
 
     def __init__(self, console: Console, interval: float = INTERVAL) -> None:
         self._console, self._interval = console, interval
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_interactive else None
         self._begun = time.monotonic()
         self._told: dict[str, float] = {}
         self._done = 0
