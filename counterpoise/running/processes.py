@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
+
 END = 4096  # bytes of a log in which its last line is looked for
 PATIENCE = 10.0  # s that an interrupted stage has to end by itself
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
@@ -56,6 +58,7 @@ class Processes:
 
     def __init__(self, logs: Path, force: bool = False) -> None:
         self._logs, self._force = logs, force
+        self._killed: float | None = None
         self.running: dict[str, Process] = {}
 
     def start(self, stage: str) -> None:
@@ -97,17 +100,25 @@ class Processes:
         for process in self.running.values():
             _signal(process, signal.SIGINT)
 
+    def kill(self) -> None:
+        """End at once what they run, so that DVC gives its locks back; and DVC, too, if that takes long."""
+        self._killed = self._killed or time.monotonic()
+        for process in self.running.values():
+            if time.monotonic() - self._killed > PATIENCE:
+                _signal(process, signal.SIGKILL)
+                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in psutil.Process(process.popen.pid).children(recursive=True):
+                    child.kill()
+
     def stop(self) -> None:
         """Interrupt them, and wait until they have ended; those that have not ended in time are killed."""
-        self.interrupt()
-        deadline = time.monotonic() + PATIENCE
-        for process in self.running.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.popen.wait(max(0.0, deadline - time.monotonic()))
-        self.kill()
-
-    def kill(self) -> None:
-        """End them at once, and all that they have started."""
+        for step in (self.interrupt, self.kill):
+            step()
+            deadline = time.monotonic() + PATIENCE
+            for process in self.running.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.popen.wait(max(0.0, deadline - time.monotonic()))
         for process in self.running.values():
             _signal(process, signal.SIGKILL)
             process.popen.wait()
