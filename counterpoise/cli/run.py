@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 LOGS = Path("logs")
+ALL = 1_000_000  # stages at once on a cluster, which has a queue of its own
 WIDTH = 100  # characters, where the output is no terminal
 
 
@@ -19,6 +20,10 @@ def run(
         typer.Option("-j", "--jobs", min=1, help="Stages at once. By default: cores by runtime.threads; on a GPU, 1."),
     ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Run what is up to date, too.")] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Run the stages on a Ray cluster: auto, host:port or ray://host:port.", show_default=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")] = False,
 ) -> None:
     """Run the pipeline as `dvc repro` does, several stages at once.
@@ -32,6 +37,8 @@ def run(
     `counterpoise run`
 
     `counterpoise run --jobs 4 train_diffusion@bark`
+
+    `counterpoise run --address auto`
 
     Exit codes: 0 when everything is up to date; 1 when a stage failed or the pipeline cannot be run; 128 and the
     signal's number when a signal ended the run.
@@ -48,8 +55,10 @@ def run(
 
     try:
         console = Console(width=None if sys.stdout.isatty() else WIDTH)
-        number = jobs or command.jobs(Params.read().runtime)
-        code = command.run(targets or [], number, force, dry_run, LOGS, console)
+        runtime = None if jobs and not address else Params.read().runtime
+        threads = runtime.threads if runtime else 1
+        number = jobs or (ALL if address or runtime is None else command.jobs(runtime))
+        code = command.run(targets or [], number, force, dry_run, LOGS, console, address, threads)
     except CounterpoiseError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

@@ -10,6 +10,7 @@ from rich.text import Text
 from counterpoise.core.progress import counted
 from counterpoise.core.runtime import RuntimeUnavailable, exclusive
 from counterpoise.running import RunError, dag, scheduler
+from counterpoise.running.cluster import Cluster
 from counterpoise.running.jobs import jobs
 from counterpoise.running.processes import Processes
 from counterpoise.running.scheduler import Outcome
@@ -18,7 +19,16 @@ from counterpoise.running.view import View
 __all__ = ["jobs", "run"]
 
 
-def run(targets: list[str], at_once: int, force: bool, dry: bool, logs: Path, console: Console) -> int:
+def run(
+    targets: list[str],
+    at_once: int,
+    force: bool,
+    dry: bool,
+    logs: Path,
+    console: Console,
+    address: str | None,
+    threads: int,
+) -> int:
     """Run the pipeline of this folder, or say what would run.
 
     Args:
@@ -27,6 +37,8 @@ def run(targets: list[str], at_once: int, force: bool, dry: bool, logs: Path, co
         force: run what is up to date, too.
         dry: say what would run, and run nothing.
         logs: a folder for what stages print.
+        address: of a Ray cluster that runs the stages; None: this machine.
+        threads: of a stage.
 
     Returns:
         The exit code: 0 when all is up to date, 1 when a stage failed, 128 + n after the signal n.
@@ -42,7 +54,8 @@ def run(targets: list[str], at_once: int, force: bool, dry: bool, logs: Path, co
             with exclusive(pipeline.folder / "run.lock", wait=False):
                 if console.is_interactive:
                     os.environ.setdefault("TQDM_MININTERVAL", "5")  # the view shows the newest line of each stage
-                outcome = scheduler.run(pipeline, Processes(logs, force), View(console), at_once, force)
+                stages = Cluster(pipeline, address, logs, threads, force) if address else Processes(logs, force)
+                outcome = scheduler.run(pipeline, stages, View(console), at_once, force)
         except RuntimeUnavailable:
             raise RunError("Another `counterpoise run` is at work in this folder. Wait for it, or end it.") from None
     for line in _conclusion(outcome, logs):

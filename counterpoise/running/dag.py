@@ -59,6 +59,20 @@ class Dag:
         """Whether `dvc repro` would run this stage, as its inputs and outputs are now."""
         return bool(self._stages[name].changed())
 
+    def changed_since(self, name: str) -> bool:
+        """Whether what dvc.lock says now of a stage is not what lies here."""
+        (stage,) = self._repo.stage.collect(name)
+        return bool(stage.changed())
+
+    def uncached(self, name: str) -> tuple[str, ...]:
+        """The outputs of a stage that DVC does not keep in its cache, by their paths from its dvc.yaml."""
+        return tuple(out.def_path for out in self._stages[name].outs if not out.use_cache)
+
+    def record(self, name: str, entry: dict) -> None:
+        """Write into dvc.lock what ran elsewhere."""
+        with self.locked():
+            self._left.add(self._stages[name], entry)
+
     def begin(self) -> None:
         """Note the order of dvc.lock before anything runs."""
         self._left.begin()
@@ -147,6 +161,14 @@ class Left:
                         content["stages"].move_to_end(name)
         if finished:
             self._note.unlink()
+
+    def add(self, stage: "Stage", entry: dict) -> None:
+        from dvc.utils.serialize import modify_yaml
+
+        with modify_yaml(str(Path(stage.path).with_suffix(".lock"))) as content:
+            if not content:
+                content["schema"] = "2.0"
+            content.setdefault("stages", {})[getattr(stage, "name", "")] = entry
 
     def _listed(self, lock: str) -> list[str]:
         from dvc.utils.serialize import load_yaml

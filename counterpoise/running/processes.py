@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 import psutil
@@ -15,6 +16,14 @@ import psutil
 END = 4096  # bytes of a log in which its last line is looked for
 PATIENCE = 10.0  # s that an interrupted stage has to end by itself
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1"}
+
+
+class AtWork(Protocol):
+    """A stage at work: its name, a log that grows, and when it started, by time.monotonic()."""
+
+    stage: str
+    log: Path
+    started: float
 
 
 @dataclass
@@ -64,7 +73,7 @@ class Processes:
     def start(self, stage: str) -> None:
         """Run a stage; DVC restores it from its run cache, if it can, and records it."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        log = self._logs / f"{quote(stage, safe='@')}.log"
+        log = log_of(self._logs, stage)
         command = [sys.executable, "-P", "-m", "dvc", "--wait-for-lock", "repro", "--single-item"]
         with open(log, "wb") as output:
             popen = subprocess.Popen(
@@ -127,6 +136,11 @@ class Processes:
 def _signal(process: Process, number: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.popen.pid, number)
+
+
+def log_of(logs: Path, stage: str) -> Path:
+    """The file for a stage's output."""
+    return logs / f"{quote(stage, safe='@')}.log"
 
 
 def last_line(log: Path) -> str:

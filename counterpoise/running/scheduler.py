@@ -5,14 +5,32 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from counterpoise.running.dag import Dag
-from counterpoise.running.processes import PATIENCE, Processes
+from counterpoise.running.processes import PATIENCE, AtWork, Ended
 from counterpoise.running.view import View
 
 TICK = 0.1  # s between looks at the processes
+
+
+class Stages(Protocol):
+    """Who runs stages."""
+
+    @property
+    def running(self) -> Mapping[str, AtWork]: ...
+
+    def start(self, stage: str) -> None: ...
+
+    def ended(self) -> list[Ended]: ...
+
+    def interrupt(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 @dataclass
@@ -33,7 +51,7 @@ class Outcome:
     signal: int | None = None
 
 
-def run(dag: Dag, processes: Processes, view: View, jobs: int, force: bool = False) -> Outcome:
+def run(dag: Dag, processes: Stages, view: View, jobs: int, force: bool = False) -> Outcome:
     """Run what is out of date.
 
     A stage that fails stops those that need it, and no other. SIGINT, SIGTERM and SIGHUP stop all; a second one stops

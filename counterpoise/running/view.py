@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from counterpoise.core.naming import printable
 from counterpoise.core.progress import INTERVAL, counted
-from counterpoise.running.processes import Ended, Process, last_line, last_lines
+from counterpoise.running.processes import AtWork, Ended, last_line, last_lines
 
 SHOWN = 15  # last lines of a failed stage's log
 
@@ -48,7 +48,7 @@ class View:
         if not self._live:
             self._print(f"{stage}: started")
 
-    def tick(self, running: Iterable[Process], unchanged: int, total: int) -> None:
+    def tick(self, running: Iterable[AtWork], unchanged: int, total: int) -> None:
         """Say how far the running stages are, by the last lines of their logs."""
         now = time.monotonic()
         if self._live:
@@ -93,6 +93,6 @@ class View:
         self._console.print(Text(line, style=style), soft_wrap=True)
 
 
-def _line(process: Process) -> str:
+def _line(process: AtWork) -> str:
     line = printable(last_line(process.log)).strip()
     return line.removeprefix(f"{process.stage.partition('@')[0]}: ") or "…"
