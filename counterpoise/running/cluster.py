@@ -53,6 +53,9 @@ class Cluster:
             ray.init(address=address, log_to_driver=False, configure_logging=False)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise RunError(f"There is no Ray cluster at {address!r}: {error}. `ray start --head` starts one.") from None
+        ray.cloudpickle.register_pickle_by_value(
+            worker
+        )  # a worker has this machine's code, whatever is installed there
         self._work = ray.remote(worker.work).options(num_cpus=threads, max_retries=5)
         self.running: dict[str, Task] = {}
         self._move("push", "Workers pull from DVC's remote: `dvc remote add -d store URL`, where all can reach it.")
