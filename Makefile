@@ -7,9 +7,10 @@ export PYTHONWARNINGS ?= ignore
 
 .PHONY: run use compare test test-fast lint clean-environment
 
+# ARGS="--jobs 1": see `counterpoise run --help`
 run: .venv/complete
 	@counterpoise check
-	dvc repro
+	@counterpoise run $(ARGS)
 	@counterpoise report
 
 use: .venv/complete

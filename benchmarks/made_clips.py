@@ -26,7 +26,7 @@ from counterpoise.core import audio, tables
 from counterpoise.diffusion.model import Model
 from counterpoise.filtering import class_filter
 from counterpoise.filtering.class_filter import ClassFilter
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning, sdedit
 from counterpoise.splits import split
 from stages.base import paths
 from stages.base.work import run
@@ -109,7 +109,7 @@ def variations(trial: Trial, folder: Path, changes: dict) -> tuple[pd.DataFrame,
             continue
         model, out = paths.DIFFUSION / row.label, folder / row.label
         out.mkdir(parents=True, exist_ok=True)
-        lineage = sdedit.plan(training, row.label, row.synthetic, generate, out, model)[list(tables.LINEAGE)]
+        lineage = planning.plan(training, row.label, row.synthetic, generate, out, model)[list(tables.LINEAGE)]
         files = dict(zip(lineage.clip_id, map(Path, lineage.path), strict=True))
         made = sdedit.make(
             Model.load(model, trial.device),

@@ -43,7 +43,7 @@ from counterpoise.embeddings import audioset
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.filtering import class_filter, herding
 from counterpoise.filtering.class_filter import ClassFilter
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning, sdedit
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics import kad, signal
 from stages.base.work import run
@@ -215,9 +215,9 @@ class Bench:
         self, label: str, model: Model, generate: Generate, shares: dict[str, int] | None = None
     ) -> tuple[list[np.ndarray], pd.DataFrame, float]:
         """The same with a model at hand; sets `speed`, sound made and decoded over time, as times real time."""
-        shares = shares or sdedit.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
-        amounts = sdedit.candidates(shares, generate)
-        lineage = sdedit.lineage(self.seen, label, amounts, generate, Path(), Path())
+        shares = shares or planning.share_out(self.seen, label, len(self.of(self.seen, label)), generate)
+        amounts = planning.candidates(shares, generate)
+        lineage = planning.lineage(self.seen, label, amounts, generate, Path(), Path())
         shelf = Shelf([Packed(self.latents(name)) for name in self.labels])
         start = time.perf_counter()
         made = dict(sdedit.make(model, lineage, shelf, self.codec, generate, self.p.runtime, self.device))
@@ -292,8 +292,8 @@ class Bench:
             return rows
 
         best = self.p.generate.model_copy(update={"keep": "best", "candidates": candidates, "start": "own"})
-        shares = sdedit.share_out(self.seen, label, len(real), best)
-        lineage = sdedit.lineage(self.seen, label, sdedit.candidates(shares, best), best, Path(), Path())
+        shares = planning.share_out(self.seen, label, len(real), best)
+        lineage = planning.lineage(self.seen, label, planning.candidates(shares, best), best, Path(), Path())
         sound = dict(zip(ids, waves))
         varied = [effects.augment(sound[row.root_clip_id], RATE, row.seed) for row in lineage.itertuples()]
         kept, lineage, accepted = self.chosen(label, varied, lineage, shares)

@@ -6,7 +6,7 @@ from counterpoise.core import tables
 from counterpoise.core.progress import counted
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning
 from counterpoise.generation.settings import Generate
 from counterpoise.splits import balance
 from counterpoise.splits.balance import Aug
@@ -40,7 +40,7 @@ def main() -> None:
     used = any("diffusion" in arm.load(name).fills for name in p.arms)
     variations = 0
     for label, amount in zip(plan.label, plan.synthetic * used, strict=True):
-        planned = sdedit.plan(
+        planned = planning.plan(
             training, label, int(amount), p.generate, paths.SYNTHETIC / label, paths.DIFFUSION / label
         )
         tables.write(planned, paths.BALANCE / f"{label}.csv", exact=True)

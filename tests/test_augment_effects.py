@@ -16,9 +16,10 @@ def sound(channels: int = 1, samples: int = 8000, level: float = 0.1) -> np.ndar
 
 def only(monkeypatch, effect) -> None:
     """Leave one of the effects, always applied."""
-    chosen = next(transform for transform in effects.EFFECTS.transforms if type(transform).__name__ == effect)
+    chosen = next(transform for transform in effects.chain().transforms if type(transform).__name__ == effect)
     monkeypatch.setattr(chosen, "p", 1.0)
-    monkeypatch.setattr(effects, "EFFECTS", type(effects.EFFECTS)([chosen]))
+    alone = type(effects.chain())([chosen])
+    monkeypatch.setattr(effects, "chain", lambda: alone)
 
 
 def loudest(wave: np.ndarray) -> float:
@@ -60,7 +61,7 @@ def test_the_generators_are_restored_after_an_error(monkeypatch):
         random.random()
         raise RuntimeError
 
-    monkeypatch.setattr(effects, "EFFECTS", fail)
+    monkeypatch.setattr(effects, "chain", lambda: fail)
     state = random.getstate()
     with pytest.raises(RuntimeError):
         effects.augment(sound(), RATE, 0)

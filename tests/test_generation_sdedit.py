@@ -15,7 +15,7 @@ from counterpoise.core.runtime import Runtime
 from counterpoise.diffusion import networks, sampling
 from counterpoise.diffusion.model import Model
 from counterpoise.diffusion.settings import Diffusion
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning, sdedit
 from counterpoise.generation.settings import Generate
 
 CPU = torch.device("cpu")
@@ -30,9 +30,9 @@ def training():
 
 def lineage(training, amount, label="bark", **change):
     generate = settings_of(Generate, **{"keep": "all"} | change)
-    shares = sdedit.share_out(training, label, amount, generate)
-    amounts = sdedit.candidates(shares, generate)
-    return sdedit.lineage(training, label, amounts, generate, Path("out"), Path("models/bark"))
+    shares = planning.share_out(training, label, amount, generate)
+    amounts = planning.candidates(shares, generate)
+    return planning.lineage(training, label, amounts, generate, Path("out"), Path("models/bark"))
 
 
 def test_every_clip_once_before_any_clip_twice(training):
@@ -54,8 +54,8 @@ def test_more_variations_change_nothing_of_the_first_ones(training):
 
 def test_a_choice_is_made_of_every_root(training):
     generate = settings_of(Generate, keep="best", candidates=1.5)
-    assert sdedit.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
-    ones = sdedit.candidates({f"b{i}": 1 for i in range(10)}, generate)
+    assert planning.candidates({"b0": 2, "b1": 1}, generate) == {"b0": 3, "b1": 2}
+    ones = planning.candidates({f"b{i}": 1 for i in range(10)}, generate)
     assert sum(ones.values()) == 15 and set(ones.values()) == {1, 2}  # no more than were asked for
     assert len(lineage(training, 3, keep="best", candidates=3)) == 9
 
@@ -205,17 +205,17 @@ def test_a_model_comes_back_from_its_folder(model, tmp_path):
 
 
 def test_from_noise_the_strength_does_not_count():
-    assert sdedit.start_sigma(settings_of(Generate, strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
+    assert planning.start_sigma(settings_of(Generate, strength=9.0, start="noise"), 1) == sampling.SIGMA_MAX
 
 
 def test_of_a_range_every_clip_draws_its_strength():
     generate, fixed = settings_of(Generate, strength=[0.5, 4.0]), settings_of(Generate, strength=2.0)
-    drawn = [sdedit.start_sigma(generate, seed) for seed in range(400)]
+    drawn = [planning.start_sigma(generate, seed) for seed in range(400)]
     levels = sorted(set(drawn))
-    assert len(levels) == sdedit.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
+    assert len(levels) == planning.LEVELS and levels[0] == pytest.approx(0.5) and levels[-1] == pytest.approx(4.0)
     assert min(drawn.count(level) for level in levels) > 25
-    assert drawn == [sdedit.start_sigma(generate, seed) for seed in range(400)]
-    assert {sdedit.start_sigma(fixed, seed) for seed in range(9)} == {2.0}
+    assert drawn == [planning.start_sigma(generate, seed) for seed in range(400)]
+    assert {planning.start_sigma(fixed, seed) for seed in range(9)} == {2.0}
 
 
 def test_a_blend_lies_between_its_parents_and_is_as_long_as_the_first():

@@ -7,20 +7,31 @@ Networks and Data Augmentation for Environmental Sound Classification", 2017 (st
 
 import math
 import random
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, TimeStretch
+
+if TYPE_CHECKING:
+    from audiomentations import Compose
 
 FASTEST = 1.25  # of the time stretch
 PEAK = 0.999  # |sample|, at most
-EFFECTS = Compose(
-    [
-        TimeStretch(min_rate=0.8, max_rate=FASTEST, p=0.5),
-        PitchShift(min_semitones=-4, max_semitones=4, p=0.5),
-        AddGaussianSNR(min_snr_db=5, max_snr_db=40, p=0.5),
-        Gain(min_gain_db=-12, max_gain_db=12, p=1.0),  # always, so that nothing comes back as it was
-    ]
-)
+
+
+@cache
+def chain() -> "Compose":
+    """The effects, one after another."""
+    from audiomentations import AddGaussianSNR, Compose, Gain, PitchShift, TimeStretch  # half a second that few need
+
+    return Compose(
+        [
+            TimeStretch(min_rate=0.8, max_rate=FASTEST, p=0.5),
+            PitchShift(min_semitones=-4, max_semitones=4, p=0.5),
+            AddGaussianSNR(min_snr_db=5, max_snr_db=40, p=0.5),
+            Gain(min_gain_db=-12, max_gain_db=12, p=1.0),  # always, so that nothing comes back as it was
+        ]
+    )
 
 
 def augment(wave: np.ndarray, sample_rate: int, seed: int) -> np.ndarray:
@@ -44,12 +55,13 @@ def augment(wave: np.ndarray, sample_rate: int, seed: int) -> np.ndarray:
         raise ValueError(f"wave has the shape {list(wave.shape)}; expected [1 or 2, 1 or more]")
     samples = wave.shape[1]
     longer = np.pad(wave, ((0, 0), (0, math.ceil((FASTEST - 1) * samples) + 1)), mode="reflect")
+    vary = chain()
     # audiomentations draws from the global generators of both modules.
     states = random.getstate(), np.random.get_state()
     try:
         random.seed(seed)
         np.random.seed(np.random.SeedSequence(seed).generate_state(4))
-        varied = EFFECTS(np.ascontiguousarray(longer, np.float32), sample_rate)[:, :samples]
+        varied = vary(np.ascontiguousarray(longer, np.float32), sample_rate)[:, :samples]
     finally:
         random.setstate(states[0])
         np.random.set_state(states[1])

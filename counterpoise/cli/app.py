@@ -14,6 +14,7 @@ from counterpoise.cli.classify import classify
 from counterpoise.cli.clean import clean
 from counterpoise.cli.export import export
 from counterpoise.cli.generate import generate
+from counterpoise.cli.run import run
 from counterpoise.cli.verify import verify
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
@@ -53,6 +54,7 @@ def use(
 
 
 app.command()(check)
+app.command()(run)
 
 
 @app.command()

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from counterpoise.codecs.latents import Normaliser, lengthened
 from counterpoise.core.runtime import Runtime, autocast, compiled
 from counterpoise.diffusion.networks import Denoiser
-
-SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
+from counterpoise.diffusion.settings import SIGMA_MAX, SIGMA_MIN
 
 Schedule: TypeAlias = "EDMEulerScheduler | EDMDPMSolverMultistepScheduler"
 

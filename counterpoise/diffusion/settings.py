@@ -6,6 +6,8 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from counterpoise.core.settings import Section
 
+SIGMA_MIN, SIGMA_MAX = 0.02, 80.0  # noise that cannot be heard; noise that drowns everything (EDM, Table 1)
+
 
 class Diffusion(Section):
     """EDM denoisers (Karras et al. 2022): one per class, or one for all to compare with."""

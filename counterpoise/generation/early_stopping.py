@@ -28,7 +28,7 @@ from counterpoise.diffusion.settings import Diffusion
 from counterpoise.embeddings.embedder import Embedder
 from counterpoise.embeddings.settings import Features
 from counterpoise.embeddings.spectrogram import MelSpectrogram
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning, sdedit
 from counterpoise.generation.settings import Generate
 from counterpoise.metrics import c2st, kad
 
@@ -135,8 +135,8 @@ class ValidationSampling:
         training, held_out = (packed.clips[(partition == name).to_numpy()] for name in ("train", "val"))
         if len(held_out) < FEWEST:
             raise ValueError(f"{len(held_out)} clips of {label} are held out; validation sampling needs {FEWEST}")
-        shares = sdedit.share_out(training, label, diffusion.validation_samples, self._generate)
-        self._lineage = sdedit.lineage(training, label, shares, self._generate, Path(), Path())
+        shares = planning.share_out(training, label, diffusion.validation_samples, self._generate)
+        self._lineage = planning.lineage(training, label, shares, self._generate, Path(), Path())
         self._model, self._shelf, self._codec, self._embed = model, Shelf([packed]), codec, embed
         self._runtime, self._device, self._report, self._folder = runtime, device, report, folder
         self._reported: set[int] = set()

@@ -16,7 +16,7 @@ from counterpoise.core.runtime import Runtime
 from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
 from counterpoise.diffusion.model import Model
-from counterpoise.generation import sdedit
+from counterpoise.generation import planning, sdedit
 from counterpoise.generation.settings import Generate
 from counterpoise.variations import UsageError, VariationsError, starts
 
@@ -102,8 +102,8 @@ def run(options: Options, params: Path, split: Path, latents: Path, models: Path
         else:
             clips = starts.of_training(label, generate.start, split)
         output = Path("generated") / label if options.output is None else options.output
-        shares = sdedit.share_out(clips, label, options.count, generate)
-        lineage = sdedit.lineage(clips, label, shares, generate, output, folder)
+        shares = planning.share_out(clips, label, options.count, generate)
+        lineage = planning.lineage(clips, label, shares, generate, output, folder)
         table = output / "lineage.csv"
         _make_room(output, [*map(Path, lineage.path), table], options.force)
 

@@ -63,7 +63,7 @@ def working(*, together: bool = False) -> Iterator[Path]:
     """
     from dvc.repo import Repo  # half a second that some stages have no use for
 
-    with Repo() as repo:
+    with Repo(_wait_for_lock=True) as repo:
         place, key = Path(repo.cache.local_cache_dir) / unfinished.FOLDER, _identity(repo)
     folder = place / key
     with runtime.exclusive(place / unfinished.LOCKS / key, wait=True):
@@ -80,7 +80,10 @@ def working(*, together: bool = False) -> Iterator[Path]:
 
 def _identity(repo: "Repo") -> str:
     """What determines this stage's result, as DVC sees it: its command, the content of its inputs, its parameters."""
-    (stage,) = repo.stage.collect(_name("@"))
+    from dvc.repo import lock_repo
+
+    with lock_repo(repo):  # stages that run beside this one write dvc.lock
+        (stage,) = repo.stage.collect(_name("@"))
     for dependency in stage.deps:
         dependency.save()
     determinants = [stage.cmd, *sorted((str(each), str(each.hash_info)) for each in stage.deps)]
