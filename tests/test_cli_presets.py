@@ -114,7 +114,7 @@ def test_a_class_that_stays_keeps_its_comment(file, sounds):
 
 
 def test_own_takes_the_classes_that_are_there(file, sounds):
-    told = use("own", file, PRESETS, str(sounds))
+    told, _ = use("own", file, PRESETS, str(sounds))
     p = Params.read(file)
     assert {slug: info.name for slug, info in p.classes.items()} == {
         "cafe": "café",
@@ -132,15 +132,15 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
     change(file, "max_seconds: 30.0", "max_seconds: 12.0")
     (sounds / "owl").mkdir()
     (sounds / "owl/1.wav").touch()
-    assert use("own", file, PRESETS) == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
+    assert use("own", file, PRESETS).changes == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
     assert (Params.read(file).data.path, Params.read(file).data.max_seconds) == (str(sounds), 12.0)
-    assert use("own", file, PRESETS) == []
+    assert use("own", file, PRESETS).changes == []
 
 
 def test_own_asks_the_pattern_that_the_user_set(file, sounds):
     (sounds / "cat/hiss-1.wav").touch()
     change(file, "labels: folder", "labels: pattern")
-    change(file, "pattern: null", "pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
+    change(file, "\n  pattern: null", "pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
     use("own", file, PRESETS, str(sounds))
     assert list(Params.read(file).classes) == ["1", "hiss"]
 
@@ -148,7 +148,7 @@ def test_own_asks_the_pattern_that_the_user_set(file, sounds):
 def test_what_is_said_of_classes_that_are_gone_goes_too(file):
     change(file, "limit: {}", "limit: {sneeze: 6}")
     change(file, "per_class: {}", "per_class: {eat: 2}")
-    told = use("urbansound8k", file, PRESETS)
+    told, _ = use("urbansound8k", file, PRESETS)
     assert Params.read(file).data.limit == {} and Params.read(file).aug.per_class == {}
     assert "data.limit.sneeze: 6 → (not set)" in told
 

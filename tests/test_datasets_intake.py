@@ -60,7 +60,8 @@ def take(folder, *paths, fingerprint=None, **values):
     values = {"max_rejected": 0.99} | values
     good = [put(folder / "own" / "cat" / f"good_{n}.wav", sound(0.1, seed=n)) for n in range(2)]
     rows = [
-        {"path": str(path), "label": "cat", "source_id": f"s{n}", "fold": 0} for n, path in enumerate([*good, *paths])
+        {"path": str(path), "label": "cat", "source_id": f"s{n}", "fold": tables.NO_FOLD}
+        for n, path in enumerate([*good, *paths])
     ]
     data = settings_of(Data, dataset="own", path=str(folder / "own"), **values)
     admission = admit(tables.table(rows, tables.FILES), folder / "raw", data, fingerprint)
@@ -91,7 +92,7 @@ def test_every_format_is_taken_where_it_lies(tmp_path, ending, format, subtype):
     admission = take(tmp_path, path)
     clip = admission.clips.iloc[2]
     assert clip.path == str(path)
-    assert (clip.label, clip.source_id, clip.fold, clip.sample_rate, clip.channels) == ("cat", "s2", 0, 16000, 1)
+    assert (clip.label, clip.source_id, clip.fold, clip.sample_rate, clip.channels) == ("cat", "s2", -1, 16000, 1)
     assert clip.seconds == pytest.approx(1.0, abs=0.03)
     assert admission.rejected.empty and admission.mended.empty
     assert not (tmp_path / "raw").exists()
@@ -207,7 +208,7 @@ def test_what_is_too_short_or_too_long_is_rejected(tmp_path):
     assert reason(tmp_path, path).startswith("too long: 1 h")
 
 
-@pytest.mark.parametrize("rate, channels, told", [(4000, 1, "sample rate: 4000"), (16000, 9, "channels: 9")])
+@pytest.mark.parametrize("rate, channels, told", [(500, 1, "sample rate: 500"), (16000, 9, "channels: 9")])
 def test_a_form_out_of_range_is_rejected_with_the_range(tmp_path, rate, channels, told):
     path = put(tmp_path / "x.wav", sound(0.5, rate, channels), rate)
     assert told in reason(tmp_path, path) and " to " in reason(tmp_path, path)
@@ -423,7 +424,7 @@ def test_names_that_no_table_can_hold_are_copied(tmp_path):
     "labels, told", [("folder", "no folder"), ("pattern", "data.pattern"), ("table", "data.table")]
 )
 def test_a_file_without_a_label_is_rejected_with_the_reason(tmp_path, labels, told):
-    row = {"path": str(put(tmp_path / "x.wav")), "label": "", "source_id": "s", "fold": 0}
+    row = {"path": str(put(tmp_path / "x.wav")), "label": "", "source_id": "s", "fold": tables.NO_FOLD}
     good = row | {"path": str(put(tmp_path / "y.wav")), "label": "cat"}
     data = settings_of(Data, dataset="own", path=str(tmp_path), labels=labels)
     admission = admit(tables.table([row, good], tables.FILES), tmp_path / "raw", data)
@@ -441,7 +442,7 @@ def test_too_large_a_share_of_rejected_files_stops_with_counts_and_examples(tmp_
 
 
 def test_no_clip_at_all_is_an_error_whatever_share_is_allowed(tmp_path):
-    rows = [{"path": str(tmp_path / "gone.wav"), "label": "cat", "source_id": "s", "fold": 0}]
+    rows = [{"path": str(tmp_path / "gone.wav"), "label": "cat", "source_id": "s", "fold": tables.NO_FOLD}]
     data = settings_of(Data, dataset="own", path=str(tmp_path), max_rejected=1.0)
     for few in (rows, []):
         with pytest.raises(IntakeError):

@@ -11,23 +11,30 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from counterpoise.cli.params import Params
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.settings import SettingsError
-from counterpoise.datasets import own
+from counterpoise.datasets import own, presplit
 
 
 class PresetError(CounterpoiseError):
     """No such preset, or one that does not fit; params.yaml is as it was."""
 
 
-def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[str]:
+class Used(NamedTuple):
+    """What a preset did."""
+
+    changes: list[str]  # of params.yaml, a line each, in its order
+    remarks: list[str]  # what was taken to be so of the sounds
+
+
+def use(name: str, file: Path, folder: Path, path: str | None = None) -> Used:
     """Write a preset's values into params.yaml. Everything else in it stays to the letter, comments too.
 
     Values are replaced key by key, `classes` as a whole; with `dataset: own` they are those of the sounds that are
@@ -41,7 +48,8 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         path: `data.path`; None takes the preset's.
 
     Returns:
-        What changed, a line each, in the order of params.yaml.
+        What changed, and what is to be said of the user's own sounds. Where these bring folds that the preset's
+        `split` does not fit, it is set to fit them.
 
     Raises:
         PresetError: no such preset, or its values are not valid.
@@ -62,9 +70,13 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     try:
         for keys, value in _leaves({section: values for section, values in preset.items() if values != {}}):
             text = _replaced(text, keys, value)
+        remarks: list[str] = []
         if dataset == "own":
-            found = own.find_classes(_checked(text, partial, name).data)
-            classes = {slug: {"name": label} for slug, label in found.items()}
+            found = own.labelled(_checked(text, partial, name).data)
+            classes = {slug: {"name": label} for slug, label in found.names.items()}
+            for key, value in _split(found, preset.get("split", {})).items():
+                text = _replaced(text, tuple(key.split(".")), value)
+            remarks = [one.text for one in found.remarks]
         if classes is not None:
             text = _with_classes(text, classes)
             gone = set(before.classes) - set(classes)
@@ -78,7 +90,19 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         partial.unlink(missing_ok=True)
     old, new = (dict(_flat(one.model_dump())) for one in (before, after))
     changed = [key for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in changed]
+    lines = [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}" for key in changed]
+    return Used(lines, remarks)
+
+
+def _split(found: own.Collection, usual: Mapping[str, Any]) -> dict[str, object]:
+    """What `split` has to be for folds that the sounds bring, by dotted key; nothing where the preset's will do."""
+    folds = found.folds - {tables.NO_FOLD}
+    for one in found.remarks:
+        if one.about in ("split_folders", "fold_words"):
+            return presplit.settings(folds)
+    if not folds or tables.NO_FOLD in found.folds or usual.get("test_fold") in folds:
+        return {}
+    return {"split.test_fold": max(folds)}
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:
