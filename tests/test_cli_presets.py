@@ -140,7 +140,7 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
 def test_own_asks_the_pattern_that_the_user_set(file, sounds):
     (sounds / "cat/hiss-1.wav").touch()
     change(file, "labels: folder", "labels: pattern")
-    change(file, "\n  pattern: null", "pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
+    change(file, "\n  pattern: null", "\n  pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
     use("own", file, PRESETS, str(sounds))
     assert list(Params.read(file).classes) == ["1", "hiss"]
 
@@ -164,7 +164,7 @@ def test_an_unknown_preset_is_an_error_that_lists_those_there(name, file):
 def test_another_preset_is_one_more_file(file, tmp_path):
     (tmp_path / "quick.yaml").write_text("diffusion: {steps: 3, widths: [8, 16]}\nmodels: [yamnet]\n")
     before = plain(file)["diffusion"]
-    assert use("quick", file, tmp_path) == [
+    assert use("quick", file, tmp_path).changes == [
         f"diffusion.steps: {before['steps']} → 3",
         f"diffusion.widths: {before['widths']} → [8, 16]",
         "models: ['cnn'] → ['yamnet']",

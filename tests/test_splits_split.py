@@ -146,11 +146,11 @@ def test_enough_of_everything_passes():
 
 
 def test_a_fold_that_does_not_occur_is_named_beside_those_that_do():
-    split.check_folds(collection(), held_out(test_fold=5, val_fold=1))
+    split.check_folds(collection().fold, held_out(test_fold=5, val_fold=1))
     with pytest.raises(split.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), held_out(test_fold=10))
+        split.check_folds(collection().fold, held_out(test_fold=10))
     with pytest.raises(split.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), held_out(test_fold=5, val_fold=0))
+        split.check_folds(collection().fold, held_out(test_fold=5, val_fold=0))
 
 
 def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_out():

@@ -4,7 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -71,13 +71,14 @@ def partitioned(p: Params, found: Survey) -> tuple[pd.DataFrame, list[Advice]]:
         return nothing, [_stop("folds", error, "download", "The stage download would stop.")]
     try:
         clips = clips.assign(partition=split.partition(clips, p.split, p.data))
-        split.check_folds(clips, p.split)
+        split.check_folds(clips.fold, p.split)
     except CounterpoiseError as error:
         return nothing, [_stop("folds", error, "split", "The stage split would stop.")]
     try:
         split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
     except CounterpoiseError as error:
-        return clips, [_stop("amounts", error, "split", "The stage split would stop.")]
+        settings = split.way_out(clips, list(p.classes), p.data.min_recordings, p.split)[1]
+        return clips, [replace(_stop("amounts", error, "split", "The stage split would stop."), settings=settings)]
     return clips, []
 
 
@@ -99,7 +100,7 @@ def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -
         clips, stops: as of :func:`partitioned`; of classes for which a stage will stop nothing less is said.
     """
     short = {line.partition(":")[0] for one in stops for line in one.details}
-    advice = [*_intake(p, found), *_not_in_table(found), *_unlabelled(p, found)]
+    advice = [*_intake(p, found), *_not_in_table(found), *_overlaps(found), *_unlabelled(p, found)]
     for one in found.listed.remarks:
         settings = {} if _is_set(p, one.settings) else one.settings
         if settings or not one.settings:
@@ -208,6 +209,17 @@ def _not_in_table(found: Survey) -> Iterator[Advice]:
             "They are passed over, and data/rejected.csv names them.",
             "Add rows for them, or leave it so.",
             tuple(unlisted.path.head(NAMED)),
+        )
+
+
+def _overlaps(found: Survey) -> Iterator[Advice]:
+    if len(noted := found.listed.noted):
+        yield Advice(
+            "overlaps",
+            f"In {len(noted):,} files events of different classes overlap.",
+            "Each such clip holds sound of the other class, too.",
+            "Leave such rows out, or leave it so.",
+            tuple(f"{row.path}: {row.note}" for row in noted.head(NAMED).itertuples()),
         )
 
 

@@ -248,7 +248,9 @@ def _files(seen: Overview) -> str:
     mended = found.admitted.mended
     rejected, cut = len(found.admitted.rejected), int((mended.kind == "cut into clips").sum())
     decoded = int((mended.kind == "decoded by ffmpeg").sum())
-    text = f"{len(found.files):,}; " + (f"{rejected:,} of them cannot be used" if rejected else "all can be opened")
+    events = int(found.files.begin.notna().sum())
+    many = f"{len(found.files):,}" if not events else f"{found.files.path.nunique():,}, with {events:,} events"
+    text = f"{many}; " + (f"{rejected:,} of them cannot be used" if rejected else "all can be opened")
     if cut:
         is_cut = seen.clips.path.map(printable).isin(set(mended.path[mended.kind == "cut into clips"]))
         text += (

@@ -17,6 +17,9 @@ from counterpoise.datasets.settings import Data
 LISTINGS = {"urbansound8k": plain(urbansound8k.listing), "esc50": plain(esc50.listing), "own": own.listed}
 
 
+PUBLISHED = {"urbansound8k": urbansound8k.COLLECTION, "esc50": esc50.COLLECTION}
+
+
 @dataclass(frozen=True)
 class Collected:
     """A collection, ready to be split."""
@@ -67,6 +70,20 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> Collected:
     rejected = pd.concat([rejected, added.passed_over])
     labelled = Collected(clips, rejected, admitted.mended, found.pairs, nobody, nothing, remarks)
     return labelled if added.files.empty else _joined(labelled, admitted, added.files, data, raw)
+
+
+def folds_of(data: Data) -> set[int]:
+    """The folds that clips may lie in, as far as a source's listing tells; no sound is opened.
+
+    Raises:
+        OwnError: the user's own sounds cannot be listed.
+    """
+    if data.dataset == "dogs":
+        return set(dogs.FOLDS.values())
+    if data.dataset in PUBLISHED:
+        return set(range(1, PUBLISHED[data.dataset].folds + 1))
+    there = own.look(data).folds
+    return there - {tables.NO_FOLD} | (set(range(1, data.folds + 1)) if tables.NO_FOLD in there else set())
 
 
 def _said(data: Data, listed: Listing) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import struct
@@ -102,7 +103,7 @@ def _run(command: list) -> subprocess.CompletedProcess:
 
 def _last_line(text: bytes) -> str:
     lines = printable(text.decode(errors="replace").strip().replace("\r", "\n").replace("\n", "\x1f")).split("\\x1f")
-    return lines[-1].strip()[:200]
+    return re.sub(r"^file:.*?: (?=[A-Z])", "", lines[-1].strip())[:200]
 
 
 class Unfinished(NamedTuple):

@@ -289,7 +289,7 @@ class _Desk:
         try:
             complaint = foreign.decode(path, self._place("decoded.wav"), LONGEST + 1)
         except ForeignError as reason:
-            raise _Unusable(NOT_AUDIO, f"{error.detail}; {reason}") from None
+            raise _Unusable(NOT_AUDIO, f"{error.detail.rstrip('.')}; {reason}") from None
         said = f", which said: {complaint}" if complaint else ""
         return [Note("decoded by ffmpeg", f"decoded by ffmpeg ({what}){said}")]
 
@@ -317,7 +317,7 @@ def _form(path: str) -> tuple[Form, list[Note]]:
         try:
             return foreign.probe(path), [Note("decoded by ffmpeg", f"decoded by ffmpeg ({what})")]
         except ForeignError as reason:
-            raise _Unusable(NOT_AUDIO, f"{error.detail}; {reason}") from None
+            raise _Unusable(NOT_AUDIO, f"{error.detail.rstrip('.')}; {reason}") from None
     if form.frames or not (found := foreign.unfinished(path)):
         return form, []
     return found.form, [Note("unfinished", "its header tells of no data; what follows it will be taken")]
@@ -327,7 +327,7 @@ def _check_ffmpeg(path: str, what: str, error: _Unusable) -> None:
     if foreign.has_ffmpeg():
         return
     if what in foreign.LIBSNDFILE:
-        raise _Unusable(NOT_AUDIO, f"{error.detail} Perhaps ffmpeg reads it: {foreign.advice(path, what)}")
+        raise _Unusable(NOT_AUDIO, f"{error.detail.rstrip('.')}. Perhaps ffmpeg reads it: {foreign.advice(path, what)}")
     raise _Unusable("needs ffmpeg", foreign.advice(path, what))
 
 

@@ -11,14 +11,13 @@ import pandas as pd
 
 from counterpoise.core import tables
 from counterpoise.core.naming import printable
-from counterpoise.datasets import dogs, esc50, folds, intake, unlabelled, urbansound8k
-from counterpoise.datasets.collect import LISTINGS
+from counterpoise.datasets import dogs, folds, intake, unlabelled
+from counterpoise.datasets.collect import LISTINGS, PUBLISHED
 from counterpoise.datasets.fetch import Archive
 from counterpoise.datasets.intake import Admission
 from counterpoise.datasets.listing import Listing
 from counterpoise.datasets.settings import Data
 
-PUBLISHED = {"urbansound8k": urbansound8k.COLLECTION, "esc50": esc50.COLLECTION}
 LONGER = 0.01  # s; a clip that is longer by no more than this loses nothing: it is the rounding of a resampler
 MOST = 0.95  # share of clips that a length should hold
 

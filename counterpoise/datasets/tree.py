@@ -186,11 +186,11 @@ def passed_over(root: Path, files: Iterable[Path], hidden: Iterable[Path], label
     for file in files:
         endings[file.suffix.lower()].append(file)
     rows = [
-        _row(root, f"*{ending}", f"{_many(own)} {f'end in {ending}' if ending else 'have no ending'}", own, label)
+        _row(root, f"*{ending}", f"{_many(own)} {f'ending in {ending}' if ending else 'without an ending'}", own, label)
         for ending, own in sorted(endings.items())
     ]
     if hidden := list(hidden):
-        rows.append(_row(root, ".*", f"{_many(hidden)} are hidden", hidden, label))
+        rows.append(_row(root, ".*", f"{_many(hidden)}, hidden", hidden, label))
     return tables.table(rows, tables.REJECTED)
 
 

@@ -127,17 +127,21 @@ def clip_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
     return turns
 
 
-def check_folds(clips: pd.DataFrame, split: Split) -> None:
-    """Stop where a held-out fold does not occur in the whole catalogue.
+def check_folds(folds: Iterable[int], split: Split) -> None:
+    """Stop where a held-out fold is none of those that the collection has.
+
+    Args:
+        folds: those of all clips, or those that the collection's listing promises.
+        split: the held-out folds.
 
     Raises:
         SplitError: the message names the folds that there are.
     """
-    folds = sorted(int(fold) for fold in clips.fold.unique())
+    folds = sorted({int(fold) for fold in folds})
     for key, fold in (("test_fold", split.test_fold), ("val_fold", split.val_fold)):
         if fold is not None and fold not in folds:
             raise SplitError(
-                f"split.{key} is {fold}, but no clip lies in that fold; the catalogue has the folds "
+                f"split.{key} is {fold}, but no clip lies in that fold; the collection has the folds "
                 f"{', '.join(map(str, folds)) or '(none: it is empty)'}. Set split.{key} to one of these."
             )
 
@@ -170,26 +174,32 @@ def check_amounts(
     if short:
         raise SplitError(
             "Some classes cannot be trained and tested:\n  " + "\n  ".join(short) + "\n"
-            f"{_way_out(clips, list(labels), min_recordings, split)}"
+            f"{way_out(clips, list(labels), min_recordings, split)[0]}"
             "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit or "
             "data.scarce.limit, or remove the class from `classes`; then run `dvc repro`."
         )
 
 
-def _way_out(clips: pd.DataFrame, labels: list[str], min_recordings: int, split: Split) -> str:
-    """What would do with the recordings that there are: a line, or "" where nothing would."""
+def way_out(clips: pd.DataFrame, labels: list[str], min_recordings: int, split: Split) -> tuple[str, dict[str, object]]:
+    """What would do with the recordings that there are: a line, and what to set by dotted key; or nothing.
+
+    Args:
+        clips, labels, min_recordings, split: as of :func:`check_amounts`.
+    """
     recordings = clips.groupby("label").source_id.nunique().reindex(labels, fill_value=0)
     all_there = clips.groupby("fold").label.apply(lambda own: set(labels) <= set(own))
     good = [int(fold) for fold in all_there.index[all_there] if fold not in (split.test_fold, split.val_fold)]
     if not all_there.get(split.test_fold, False) and good:
-        return f"In fold {good[0]} every class has a clip: with split.test_fold {good[0]} each can be tested.\n"
+        line = f"In fold {good[0]} every class has a clip: with split.test_fold {good[0]} each can be tested.\n"
+        return line, {"split.test_fold": good[0]}
     fewest = int(recordings.min())
     if all_there.get(split.test_fold, False) and min_recordings > 1 and fewest > 1:
-        return (
+        line = (
             "The most that these recordings allow is data.min_recordings: 1. Then such a class is learned from one "
             "recording and tested on another, and its scores say little.\n"
         )
-    return ""
+        return line, {"data.min_recordings": 1}
+    return "", {}
 
 
 def examples(real: pd.DataFrame, synthetic: pd.DataFrame | None, sha256: Callable[[str], str]) -> pd.DataFrame:
