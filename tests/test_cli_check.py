@@ -1,11 +1,13 @@
 """`counterpoise check`: what the collection is, and each kind of advice where it belongs and nowhere else."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 from settings import settings_of
 from typer.testing import CliRunner
@@ -189,6 +191,20 @@ def test_classes_that_are_not_in_params(repository):
 def test_files_that_are_their_own_recordings(repository):
     told = repository.fill().advice(data={"columns": {"source": "file"}})
     assert told["recordings"]["what"] == "Every file counts as its own recording."
+
+
+def test_names_that_share_something_are_told_with_a_command_that_sets_a_pattern(repository):
+    for label in ("cat", "dog"):
+        for number in range(24):
+            repository.add(label, f"{label}{number // 3:02}_{number}", fold=1, source="x")
+    told = repository.advice(data={"labels": "folder"})
+    assert "groups" in told and "recordings" not in told
+    (word,) = [word for word in shlex.split(told["groups"]["command"]) if word.startswith("data.source_pattern")]
+    Path("p.yaml").write_text("data: {source_pattern: null}\n")
+    apply_overrides("p.yaml", [word])  # as `dvc exp run -S` reads it
+    values = YAML(typ="safe").load(Path("p.yaml"))
+    assert values["data"]["source_pattern"] == told["groups"]["settings"]["data.source_pattern"]
+    assert "groups" not in repository.advice(data={"labels": "folder", **values["data"]})
 
 
 @pytest.mark.parametrize("key, fold", [("test_fold", 0), ("test_fold", 7), ("val_fold", 6)])

@@ -137,6 +137,29 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
     assert use("own", file, PRESETS).changes == []
 
 
+@pytest.mark.parametrize(
+    "parts, test, val, fraction",
+    [(("train", "val", "test"), 3, 2, 0.0), (("train", "test"), 3, None, 0.1), (("train", "valid"), 2, None, 0.1)],
+)
+def test_own_sets_the_split_that_folders_say(file, tmp_path, parts, test, val, fraction):
+    for part in parts:
+        for label in ("cat", "dog"):
+            (tmp_path / "mine" / part / label).mkdir(parents=True)
+            (tmp_path / "mine" / part / label / "1.wav").touch()
+    used = use("own", file, PRESETS, str(tmp_path / "mine"))
+    p = Params.read(file)
+    assert (p.split.test_fold, p.split.val_fold, p.split.val_fraction) == (test, val, fraction)
+    assert list(p.classes) == ["cat", "dog"] and "are a split, and no classes" in used.remarks[0]
+
+
+def test_own_tests_a_fold_that_the_table_has(file, sounds):
+    (sounds / "all.csv").write_text("file,label,fold\ncat/1.wav,cat,0\ncafé/1.wav,dog,8\n")
+    change(file, "labels: folder", "labels: table")
+    change(file, "table: null", "table: all.csv")
+    use("own", file, PRESETS, str(sounds))
+    assert Params.read(file).split.test_fold == 8
+
+
 def test_own_asks_the_pattern_that_the_user_set(file, sounds):
     (sounds / "cat/hiss-1.wav").touch()
     change(file, "labels: folder", "labels: pattern")

@@ -12,7 +12,7 @@ from settings import settings_of
 
 from counterpoise.core import tables
 from counterpoise.core.naming import slug
-from counterpoise.datasets import tree
+from counterpoise.datasets import own, tree
 from counterpoise.datasets.own import OwnError, find_classes, listing
 from counterpoise.datasets.settings import Data
 
@@ -327,3 +327,93 @@ def test_sounds_without_labels_are_an_error_that_says_how_to_label(tmp_path):
 
 def test_a_missing_folder_is_named(tmp_path):
     assert str(tmp_path / "gone") in message(tmp_path / "gone")
+
+
+# Folders that are a split
+
+
+def split_of(root, **values):
+    found = own.look(data(root, **values))
+    return {Path(one.path).relative_to(root).as_posix(): (one.label, one.fold) for one in found.found}
+
+
+@pytest.mark.parametrize(
+    "train, val, test",
+    [("train", "val", "test"), ("Train", "validation", "TEST"), ("training", "eval", "test"), ("dev", None, "eval")],
+)
+def test_folders_that_are_a_split_are_folds_and_no_classes(tmp_path, train, val, test):
+    folds = {train: 1, val: 2, test: 3}
+    folds.pop(None, None)
+    for name in folds:
+        lay_out(tmp_path, f"{name}/dog/1.wav", f"{name}/cat/1.wav")
+    assert split_of(tmp_path) == {
+        f"{name}/{label}/1.wav": (label, fold) for name, fold in folds.items() for label in ("dog", "cat")
+    }
+    assert [one.about for one in own.look(data(tmp_path)).remarks] == ["split_folders"]
+    assert find_classes(data(tmp_path, split_folders=False)) == {"cat": "cat", "dog": "dog"}
+
+
+def test_the_split_may_lie_above_or_below_the_classes(tmp_path):
+    lay_out(tmp_path, "audio/train/dog/day 1/1.wav", "audio/test/dog/day 2/2.wav")
+    assert set(split_of(tmp_path, label_level=2).values()) == {("dog", 1), ("dog", 3)}
+    lay_out(tmp_path / "other", "dog/train/1.wav", "dog/test/2.wav", "cat/train/1.wav", "cat/test/2.wav")
+    assert set(split_of(tmp_path / "other").values()) == {(label, fold) for label in ("dog", "cat") for fold in (1, 3)}
+
+
+def test_a_class_called_train_among_others_is_no_split(tmp_path):
+    lay_out(tmp_path, "train/1.wav", "airplane/1.wav", "car/1.wav")
+    assert list(find_classes(data(tmp_path))) == ["airplane", "car", "train"]
+
+
+def test_a_split_without_classes_and_sounds_outside_of_it_are_told(tmp_path):
+    lay_out(tmp_path, "train/1.wav", "test/2.wav")
+    assert "without a folder for each class" in message(tmp_path, {})
+    assert set(listed(tmp_path, labels="pattern", pattern="(?P<label>[0-9])[.]wav")) == {"train/1.wav", "test/2.wav"}
+    assert list(find_classes(data(tmp_path, split_folders=False))) == ["test", "train"]
+    lay_out(tmp_path / "other", "dog/1.wav", "dog/train/1.wav", "dog/test/2.wav")
+    assert "1 sound(s) lie in none of them, e.g. dog/1.wav" in message(tmp_path / "other", {})
+
+
+# Levels and recordings
+
+
+@pytest.mark.parametrize(
+    "level, labels", [(-1, ["2021", "2022"]), (1, ["cat", "dog"]), (-2, ["cat", "dog"]), (3, None)]
+)
+def test_the_label_can_be_any_folder(tmp_path, level, labels):
+    lay_out(tmp_path, *(f"{label}/{year}/{n}.wav" for label in ("dog", "cat") for year in (2021, 2022) for n in "12"))
+    if labels is None:
+        assert {row.label for row in own.look(data(tmp_path, label_level=level)).found} == {""}
+        return
+    found = own.look(data(tmp_path, label_level=level))
+    assert list(found.names) == labels
+    said = {one.about: one for one in found.remarks}
+    assert ("label_level" in said) == (level == -1)
+    if level == -1:
+        assert said["label_level"].settings == {"data.label_level": 1} and "cat, dog" in said["label_level"].what
+
+
+def test_folders_above_the_classes_are_no_reason_to_ask(tmp_path):
+    lay_out(tmp_path, *(f"{place}/{label}/1.wav" for place, label in (("a", "dog"), ("a", "cat"), ("b", "cow"))))
+    assert own.look(data(tmp_path)).remarks == ()
+
+
+def test_a_pattern_gives_the_recording_whatever_gives_the_label(tmp_path):
+    lay_out(tmp_path, "dog/a_1.wav", "dog/a_2.wav", "cat/b_1.wav", "cat/c.wav")
+    (tmp_path / "all.csv").write_text("file,label\ndog/a_1.wav,x\ndog/a_2.wav,y\n")
+    pattern = "(?P<source>[a-z])_[0-9]"
+    assert {row.source_id for row in listed(tmp_path, source_pattern=pattern).values()} == {"a", "b", "cat/c.wav"}
+    by_table = listed(tmp_path, source_pattern=pattern, labels="table", table="all.csv")
+    assert {row.source_id for row in by_table.values()} == {"a"}
+    assert "data.source_pattern 'x' has no group `source`" in message(tmp_path, source_pattern="x")
+
+
+def test_names_that_share_a_recording_bring_a_pattern_to_set(tmp_path):
+    lay_out(tmp_path, *(f"{label}/{rec:02}_{n}.wav" for label in ("dog", "cat") for rec in range(9) for n in range(3)))
+    (one,) = own.look(data(tmp_path)).remarks
+    assert one.about == "groups" and "9 recordings instead of 54" in one.what
+    assert own.look(data(tmp_path, source_pattern=one.settings["data.source_pattern"])).remarks == ()
+    assert (
+        len({row.source_id for row in listed(tmp_path, source_pattern=one.settings["data.source_pattern"]).values()})
+        == 9
+    )

@@ -42,6 +42,7 @@ CANCELLING = 10 ** (-15 / 20)  # a mix that is so much softer is mentioned
 LOUDEST = 2.0  # lossy codecs overshoot 1 a little; a larger peak means another scale, such as that of integers
 PADDING = 4096  # frames; so many may a header promise of a coded file without its breaking off: codecs fill up blocks
 PLAIN = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")  # codings without blocks
+FAR = 10  # an event that begins so many times beyond the end may be told in another unit
 BEYOND = 0.05  # s; an event that ends so little after its file does is not mentioned
 SYNC_BLOCK = 256  # frames; how near a damaged file is read to where it breaks off
 UNKNOWN_BYTES = 0x7FFFFF00  # a streamed WAV promises this or more, because it cannot know
@@ -229,9 +230,9 @@ def _event(begin: float, end: float, frames: int, rate: int, notes: list[Note]) 
     seconds = frames / rate
     if begin >= seconds:
         guess = ""
-        if end / 1000 <= seconds + BEYOND:
+        if begin > FAR * seconds and end / 1000 <= seconds + BEYOND:
             guess = "; if the table counts milliseconds, divide them by 1000"
-        elif end / rate <= seconds + BEYOND:
+        elif begin > FAR * seconds and end / rate <= seconds + BEYOND:
             guess = "; if the table counts samples, divide them by the sample rate"
         raise _Unusable("event beyond the end", f"{begin:g} to {end:g} s, and the file has {seconds:.4g} s{guess}")
     if end > seconds + BEYOND:

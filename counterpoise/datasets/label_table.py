@@ -341,6 +341,7 @@ class Places:
         if not parts:
             return []
         fitting = self._by_name(parts[-1]) or ([] if SOUND_ENDING.search(parts[-1]) else self._by_stem(parts[-1]))
+        fitting = sorted(fitting)
         common = [_common(parts[:-1], [_folded(part) for part in file.parts[:-1]]) for file in fitting]
         return [file for file, same in zip(fitting, common, strict=True) if same == max(common)]
 
