@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from counterpoise.cli import advice
+from counterpoise.cli import advice, preflight
 from counterpoise.cli.advice import Advice
 from counterpoise.cli.params import Params
 from counterpoise.core import tables
@@ -62,7 +62,8 @@ def look(file: Path, raw: Path) -> Overview:
     p = Params.read(file)
     found = survey.survey(p.data, {slug: info.name for slug, info in p.classes.items()}, raw)
     clips, stops = advice.partitioned(p, found)
-    things = sorted([*stops, *advice.advise(p, found, clips, stops)], key=lambda one: one.stops is None)
+    doubts = [Advice("surroundings", one.what, one.why, one.do) for one in preflight.doubts(file.absolute().parent)]
+    things = sorted([*stops, *doubts, *advice.advise(p, found, clips, stops)], key=lambda one: one.stops is None)
     return Overview(p, found, clips, advice.rare(p, clips), things)
 
 
