@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from settings import settings_of
 
 from counterpoise.core import tables
@@ -391,6 +392,11 @@ def test_the_label_can_be_any_folder(tmp_path, level, labels):
     assert ("label_level" in said) == (level == -1)
     if level == -1:
         assert said["label_level"].settings == {"data.label_level": 1} and "cat, dog" in said["label_level"].what
+
+
+def test_level_0_is_none(tmp_path):
+    with pytest.raises(ValidationError, match="levels count from 1"):
+        data(tmp_path, label_level=0)
 
 
 def test_folders_above_the_classes_are_no_reason_to_ask(tmp_path):
