@@ -238,8 +238,8 @@ def _by_place(data: Data, root: Path, there: tree.Tree) -> tuple[list[Found], li
     if data.labels == "folder":
         remarks += _of_levels(data, root, sounds, folders, split)
     found += [Found(link.as_posix(), "", printable(link.as_posix())) for link in there.loops]
-    known = set(sounds)
-    beside = tree.passed_over(root, (file for file in there.files if file not in known), there.hidden)
+    is_listed = set(sounds)
+    beside = tree.passed_over(root, (file for file in there.files if file not in is_listed), there.hidden)
     return found, beside.to_dict("records"), [], remarks
 
 
