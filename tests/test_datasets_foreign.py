@@ -31,7 +31,7 @@ def nothing(tmp_path, monkeypatch):
 def acted(nothing):
     """A stand-in for ffmpeg and ffprobe: one second of a tone for MPEG-4, a complaint for all else."""
     head = f"#!{sys.executable}\nimport json, sys\npath = next(a[5:] for a in sys.argv if a.startswith('file:'))\n"
-    head += "if open(path, 'rb').read(8)[4:] != b'ftyp':\n    sys.exit(f'file:{path}: Invalid data')\n"
+    head += "if open(path, 'rb').read(8)[4:] != b'ftyp':\n    sys.exit(f'[mov @ 0x55d0c3] Invalid data')\n"
     tone = "import math, struct, wave\nfile = wave.open(sys.argv[-1][5:], 'wb')\n"
     tone += "file.setparams((1, 2, 16000, 0, 'NONE', ''))\n"
     tone += "file.writeframes(b''.join(struct.pack('<h', int(9000 * math.sin(i / 5))) for i in range(16000)))\n"
@@ -83,7 +83,7 @@ def test_what_ffmpeg_cannot_decode_is_no_sound(tmp_path, acted):
     path.write_bytes(b"nothing at all")
     for found in of(tmp_path, path):
         assert found.rejected.reason.tolist() == [
-            "not audio: Format not recognised; ffmpeg cannot decode it: Invalid data"
+            "not audio: Format not recognised; ffmpeg cannot decode it: [mov] Invalid data"
         ]
 
 

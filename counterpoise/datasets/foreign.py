@@ -103,7 +103,8 @@ def _run(command: list) -> subprocess.CompletedProcess:
 
 def _last_line(text: bytes) -> str:
     lines = printable(text.decode(errors="replace").strip().replace("\r", "\n").replace("\n", "\x1f")).split("\\x1f")
-    return re.sub(r"^file:.*?: (?=[A-Z])", "", lines[-1].strip())[:200]
+    plain = re.sub(r" @ 0x[0-9a-f]+", "", lines[-1].strip())  # addresses, which differ from run to run
+    return re.sub(r"^file:.*?: (?=[A-Z])", "", plain)[:200]
 
 
 class Unfinished(NamedTuple):

@@ -30,7 +30,8 @@ from counterpoise.datasets.settings import Data
 
 SAMPLE_RATES = (1000, 384000)  # Hz
 CHANNELS = (1, 8)  # FLAC has no more than 8
-LONGEST = 3600.0  # s
+LONGEST = 3600.0  # s; a clip comes from no longer file,
+DAY = 86400.0  # s; and an event from none that is longer and has to be decoded by ffmpeg
 SILENCE = 10 ** (-90 / 20)  # a sound that never swings further than this is silent: one step of 16-bit audio
 OFFSET = 0.02  # a larger mean of a channel, as a share of full scale, is the recorder's fault and is subtracted
 CLIPPED = 0.2  # a larger share of samples on one level at full scale: what was recorded cannot be told any more
@@ -118,7 +119,7 @@ def admit(
             below = _name(path, raw, root, where)
             notes: list[Note] = []
             try:
-                sound, place, notes = desk.open(path)
+                sound, place, notes = desk.open(path, LONGEST + 1 if np.isnan(begin) else DAY)
                 with sound:
                     event = _event(begin, end, sound.frames, sound.samplerate, notes)
                     _check_form(sound, label, data, event)
@@ -268,8 +269,8 @@ class _Desk:
         if self._folder:
             self._folder.cleanup()
 
-    def open(self, path: str) -> tuple[soundfile.SoundFile, str, list[Note]]:
-        """The file, where it was opened, and what is to be said of it."""
+    def open(self, path: str, longest: float) -> tuple[soundfile.SoundFile, str, list[Note]]:
+        """The file, where it was opened, and what is to be said of it. ffmpeg decodes no more than `longest` seconds."""
         if self._last and self._last[0] == path:
             return _open(self._last[1]), self._last[1], list(self._last[2])
         try:
@@ -277,7 +278,7 @@ class _Desk:
         except _Unusable as error:
             if error.kind != NOT_AUDIO or not (what := foreign.kind(path)):
                 raise
-            return self._made(path, self._decoded(path, what, error))
+            return self._made(path, self._decoded(path, what, error, longest))
         if sound.frames or not (found := foreign.unfinished(path)):
             return sound, path, []
         sound.close()
@@ -285,10 +286,10 @@ class _Desk:
         foreign.finish(path, found, target)
         return self._made(path, [Note("unfinished", "its header told of no data; what follows it was taken")], target)
 
-    def _decoded(self, path: str, what: str, error: _Unusable) -> list[Note]:
+    def _decoded(self, path: str, what: str, error: _Unusable, longest: float) -> list[Note]:
         _check_ffmpeg(path, what, error)
         try:
-            complaint = foreign.decode(path, self._place("decoded.wav"), LONGEST + 1)
+            complaint = foreign.decode(path, self._place("decoded.wav"), longest)
         except ForeignError as reason:
             raise _Unusable(NOT_AUDIO, f"{error.detail.rstrip('.')}; {reason}") from None
         said = f", which said: {complaint}" if complaint else ""
