@@ -270,7 +270,7 @@ class _Desk:
             self._folder.cleanup()
 
     def open(self, path: str, longest: float) -> tuple[soundfile.SoundFile, str, list[Note]]:
-        """The file, where it was opened, and what is to be said of it. ffmpeg decodes no more than `longest` seconds."""
+        """The file, where it was opened, and what is to be said of it. ffmpeg decodes at most `longest` seconds."""
         if self._last and self._last[0] == path:
             return _open(self._last[1]), self._last[1], list(self._last[2])
         try:
