@@ -1,12 +1,15 @@
-"""check: params.yaml makes sense as a whole, before any stage runs; what it no longer names is deleted."""
+"""check: params.yaml makes sense as a whole and fits the collection's folds; what it no longer names is deleted."""
 
 from counterpoise.cli.params import Params
+from counterpoise.datasets import collect
+from counterpoise.splits import split
 from stages.base import paths
 from stages.base.work import prune, run, tell
 
 
 def main() -> None:
     p = Params.read()
+    split.check_folds(collect.folds_of(p.data), p.split)
 
     # DVC leaves the outputs of a class, an arm or a classifier behind that is gone from params.yaml
     trained = [f"{arm}-{model}" for arm in p.arms for model in p.models]

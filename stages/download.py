@@ -28,7 +28,11 @@ def main() -> None:
     tables.write(found.duplicates, paths.DUPLICATES)
     tables.write(found.unlabelled, paths.UNLABELLED)
     tables.write(found.related, paths.RELATED)
-    tell(paths.REJECTED, counted(len(found.rejected), "rejected file"))
+    for remark in found.remarks:
+        print(f"Look: {remark.text}")
+    beside = int(found.rejected.kind.isin([tables.NO_SOUND, tables.LEFT_OUT]).sum())
+    also = f", and {counted(beside, 'row')} on what else lies there" if beside else ""
+    tell(paths.REJECTED, counted(len(found.rejected) - beside, "rejected file") + also)
     tell(paths.MENDED, f"{counted(len(found.mended), 'note')} on mended or doubtful files")
     tell(paths.DUPLICATES, f"{counted(len(found.duplicates), 'pair')} of the same sound")
     if len(found.unlabelled):

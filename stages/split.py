@@ -19,7 +19,7 @@ def main() -> None:
     p = Params.read()
     prune(paths.SPLIT, keep=[])
     clips = tables.read(paths.CLIPS, tables.CLIPS)
-    split.check_folds(clips, p.split)
+    split.check_folds(clips.fold, p.split)
     clips["partition"] = split.partition(clips, p.split, p.data)
     split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
 

@@ -1,11 +1,13 @@
 """`counterpoise check`: what the collection is, and each kind of advice where it belongs and nowhere else."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 from settings import settings_of
 from typer.testing import CliRunner
@@ -96,7 +98,7 @@ def test_the_numbers(repository):
     told = repository.fill().json()
     assert told["error"] is None and told["stops"] == []
     assert told["collection"] == {"dataset": "own", "path": "own", "state": "there"}
-    assert told["files"] == {"listed": 42, "rejected": {}, "cut": 0, "own_recording": 0}
+    assert told["files"] == {"listed": 42, "rejected": {}, "cut": 0, "passed_over": {}, "own_recording": 0}
     assert (told["clips"], told["recordings"], told["seconds"]) == (42, 27, 42.0)
     cat = {"name": "Cat", "files": 12, "clips": 12, "recordings": 12, "seconds": 12.0, "rare": True}
     assert told["classes"]["cat"] == cat | {"partitions": {"train": 7, "val": 3, "test": 2, "unused": 0}}
@@ -191,36 +193,67 @@ def test_files_that_are_their_own_recordings(repository):
     assert told["recordings"]["what"] == "Every file counts as its own recording."
 
 
+def test_names_that_share_something_are_told_with_a_command_that_sets_a_pattern(repository):
+    for label in ("cat", "dog"):
+        for number in range(24):
+            repository.add(label, f"{label}{number // 3:02}_{number}", fold=1, source="x")
+    told = repository.advice(data={"labels": "folder"})
+    assert "groups" in told and "recordings" not in told
+    (word,) = [word for word in shlex.split(told["groups"]["command"]) if word.startswith("data.source_pattern")]
+    Path("p.yaml").write_text("data: {source_pattern: null}\n")
+    apply_overrides("p.yaml", [word])  # as `dvc exp run -S` reads it
+    values = YAML(typ="safe").load(Path("p.yaml"))
+    assert values["data"]["source_pattern"] == told["groups"]["settings"]["data.source_pattern"]
+    assert "groups" not in repository.advice(data={"labels": "folder", **values["data"]})
+
+
 @pytest.mark.parametrize("key, fold", [("test_fold", 0), ("test_fold", 7), ("val_fold", 6)])
 def test_folds_that_are_not_there(repository, key, fold):
     one = repository.fill().advice(split={key: fold})["folds"]
     assert one["stops"] == "split" and f"split.{key} is {fold}" in one["what"]
     assert one["do"] == f"Set split.{key} to one of these."
-    assert ("0 means that a clip has none" in one["why"]) == (fold == 0)
 
 
 def test_one_fold_for_two(repository):
     assert "both 3" in repository.fill().advice(split={"val_fold": 3})["folds"]["what"]
 
 
-def test_fold_0_beside_others(repository):
+def test_fold_0_is_a_fold_like_others(repository):
     for number in range(5):
         repository.add("cat", 100 + number, fold=0, source=f"zero{number}")
-    assert "5 of 47 clips have the fold 0, and the others 1 to 5" in repository.fill().advice()["fold_zero"]["what"]
+    told = repository.fill().json(split={"test_fold": 0})
+    assert told["folds"]["official"] and told["folds"]["there"] == [0, 1, 2, 3, 4, 5]
+    assert told["classes"]["cat"]["partitions"]["test"] == 5
 
 
-def test_more_folds_than_recordings(repository):
-    for number in range(20):
-        repository.add("cat", number, fold=0, source=f"r{number % 2}").add("dog", number, fold=0, source="r0")
-    one = repository.advice()["folds"]
-    assert one["stops"] == "download" and "data.folds is 5" in one["what"] and "Set data.folds to 2" in one["do"]
+def test_fewer_recordings_than_folds_bring_the_most_that_can_be_done(repository):
+    for number in range(8):
+        repository.add("cat", number, fold="", source=f"c{number % 2}").add("dog", number, fold="", source=f"d{number}")
+    whole = {"split": {"test_fold": 1, "val_fold": None, "val_fraction": 0.5}}
+    one = repository.advice(**whole)["amounts"]
+    assert one["stops"] == "split" and one["settings"] == {"data.min_recordings": 1}
+    told = repository.json(**whole, data={"min_recordings": 1})
+    assert told["stops"] == [] and told["classes"]["cat"]["partitions"] == {
+        "train": 4,
+        "val": 0,
+        "test": 4,
+        "unused": 0,
+    }
+
+
+def test_all_of_one_recording_cannot_be_split(repository):
+    for number in range(8):
+        repository.add("cat", number, fold="", source="one").add("dog", number, fold="", source="one")
+    one = repository.advice(data={"columns": {"source": "source"}})["folds"]
+    assert one["stops"] == "download" and "come from one recording (one)" in one["what"]
 
 
 def test_a_class_without_test_clips(repository):
     for number in range(6):
         repository.add("newt", number, fold=1 + number % 2, source=f"n{number}")
     told = repository.fill().advice()
-    assert list(told) == ["amounts"] and told["amounts"]["details"] == ["newt: no test clip in fold 3"]
+    assert list(told) == ["amounts"] and told["amounts"]["details"][0] == "newt: no test clip in fold 3"
+    assert told["amounts"]["settings"] == {"split.test_fold": 1}
     assert told["amounts"]["stops"] == "split" and told["amounts"]["do"].endswith("remove the class from `classes`.")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -48,6 +49,58 @@ def test_links_that_lead_nowhere_are_named(own):
 def test_a_collection_that_is_a_link_to_itself_is_named(tmp_path):
     (tmp_path / "own").symlink_to("own")
     assert named(tmp_path / "own") == {".": LOOP}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository of DVC with params.yaml and dvc.yaml, and with git."""
+    root = tmp_path / "repository"
+    for folder in (".dvc", ".git", "data/own/bark", "data/raw", "data/unlabelled"):
+        (root / folder).mkdir(parents=True)
+    for name in ("params.yaml", "dvc.yaml"):
+        (root / name).write_text((Path(__file__).parents[1] / name).read_text())
+    monkeypatch.chdir(root)
+    return root
+
+
+def said(repository, **data):
+    yaml = YAML()
+    params = yaml.load(repository / "params.yaml")
+    params["data"] |= data
+    yaml.dump(params, repository / "params.yaml")
+    with pytest.raises(CounterpoiseError) as caught:
+        preflight.check(Path("params.yaml"))
+    return str(caught.value)
+
+
+def test_a_repository_as_it_should_be_is_no_obstacle(repository):
+    preflight.check(Path("params.yaml"))
+    (repository / ".git").rmdir()
+    (repository / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    preflight.check(Path("params.yaml"))
+
+
+def test_no_git_is_named_with_the_command_that_mends_it(repository):
+    (repository / ".git").rmdir()
+    assert "is no git repository" in said(repository) and "`git init && git add -A" in said(repository)
+
+
+@pytest.mark.parametrize("key", ["path", "unlabelled"])
+@pytest.mark.parametrize("folder, out", [("data", "data/"), ("data/raw", "data/raw"), (".", "data/")])
+def test_a_collection_where_the_pipeline_writes_is_named(repository, key, folder, out):
+    text = said(repository, **{key: folder})
+    assert f"data.{key} is {folder}, and the pipeline writes {out}" in text and "such as data/own" in text
+
+
+def test_no_commit_and_letters_that_dvc_cannot_write_are_doubts(tmp_path, monkeypatch):
+    root = tmp_path / "Töne"
+    (root / ".dvc").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    subprocess.run(["git", "init", "-q"], check=True)
+    commit, letters = preflight.doubts(root)
+    assert "no commit yet" in commit.what and "git commit -m start" in commit.do
+    assert "Töne" in letters.what and "--temp" in letters.why
+    assert preflight.doubts(tmp_path) == []
 
 
 def test_pipes_sockets_and_devices_are_named_and_not_opened(own, monkeypatch):

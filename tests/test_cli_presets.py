@@ -119,7 +119,7 @@ def test_a_class_that_stays_keeps_its_comment(file, sounds):
 
 
 def test_own_takes_the_classes_that_are_there(file, sounds):
-    told = use("own", file, PRESETS, str(sounds))
+    told, _ = use("own", file, PRESETS, str(sounds))
     p = Params.read(file)
     assert {slug: info.name for slug, info in p.classes.items()} == {
         "cafe": "café",
@@ -137,9 +137,32 @@ def test_own_again_finds_new_classes_and_keeps_what_the_user_set(file, sounds):
     change(file, "max_seconds: 30.0", "max_seconds: 12.0")
     (sounds / "owl").mkdir()
     (sounds / "owl/1.wav").touch()
-    assert use("own", file, PRESETS) == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
+    assert use("own", file, PRESETS).changes == ["classes: cafe, cat, dog_bark → cafe, cat, dog_bark, owl"]
     assert (Params.read(file).data.path, Params.read(file).data.max_seconds) == (str(sounds), 12.0)
-    assert use("own", file, PRESETS) == []
+    assert use("own", file, PRESETS).changes == []
+
+
+@pytest.mark.parametrize(
+    "parts, test, val, fraction",
+    [(("train", "val", "test"), 3, 2, 0.0), (("train", "test"), 3, None, 0.1), (("train", "valid"), 2, None, 0.1)],
+)
+def test_own_sets_the_split_that_folders_say(file, tmp_path, parts, test, val, fraction):
+    for part in parts:
+        for label in ("cat", "dog"):
+            (tmp_path / "mine" / part / label).mkdir(parents=True)
+            (tmp_path / "mine" / part / label / "1.wav").touch()
+    used = use("own", file, PRESETS, str(tmp_path / "mine"))
+    p = Params.read(file)
+    assert (p.split.test_fold, p.split.val_fold, p.split.val_fraction) == (test, val, fraction)
+    assert list(p.classes) == ["cat", "dog"] and "are a split, and no classes" in used.remarks[0]
+
+
+def test_own_tests_a_fold_that_the_table_has(file, sounds):
+    (sounds / "all.csv").write_text("file,label,fold\ncat/1.wav,cat,0\ncafé/1.wav,dog,8\n")
+    change(file, "labels: folder", "labels: table")
+    change(file, "table: null", "table: all.csv")
+    use("own", file, PRESETS, str(sounds))
+    assert Params.read(file).split.test_fold == 8
 
 
 def noises(folder, seconds, rate, amount=20):
@@ -206,7 +229,7 @@ def test_lengths_are_rounded_up(seconds, rounded):
 def test_own_asks_the_pattern_that_the_user_set(file, sounds):
     (sounds / "cat/hiss-1.wav").touch()
     change(file, "labels: folder", "labels: pattern")
-    change(file, "pattern: null", "pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
+    change(file, "\n  pattern: null", "\n  pattern: (?P<label>[a-z]+|\\d)(-\\d)?.wav$")
     use("own", file, PRESETS, str(sounds))
     assert list(Params.read(file).classes) == ["1", "hiss"]
 
@@ -214,7 +237,7 @@ def test_own_asks_the_pattern_that_the_user_set(file, sounds):
 def test_what_is_said_of_classes_that_are_gone_goes_too(file):
     change(file, "limit: {}", "limit: {sneeze: 6}")
     change(file, "per_class: {}", "per_class: {eat: 2}")
-    told = use("urbansound8k", file, PRESETS)
+    told, _ = use("urbansound8k", file, PRESETS)
     assert Params.read(file).data.limit == {} and Params.read(file).aug.per_class == {}
     assert "data.limit.sneeze: 6 → (not set)" in told
 
@@ -230,7 +253,7 @@ def test_an_unknown_preset_is_an_error_that_lists_those_there(name, file):
 def test_another_preset_is_one_more_file(file, tmp_path):
     (tmp_path / "quick.yaml").write_text("diffusion: {steps: 3, widths: [8, 16]}\nmodels: [yamnet]\n")
     before = plain(file)["diffusion"]
-    assert use("quick", file, tmp_path) == [
+    assert use("quick", file, tmp_path).changes == [
         f"diffusion.steps: {before['steps']} → 3",
         f"diffusion.widths: {before['widths']} → [8, 16]",
         "models: ['cnn'] → ['yamnet']",

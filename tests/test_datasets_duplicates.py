@@ -37,7 +37,13 @@ def encoded(wave: np.ndarray, form: str, subtype: str) -> tuple[np.ndarray, int]
 def search(sounds: dict[str, tuple[np.ndarray, int]], **columns: list) -> tuple[pd.DataFrame, duplicates.Duplicates]:
     """A catalogue of sounds by clip id, each its own recording where nothing else is said, and its duplicates."""
     rows = [
-        {"clip_id": clip_id, "path": f"{clip_id}.wav", "label": "bark", "source_id": f"s_{clip_id}", "fold": 0}
+        {
+            "clip_id": clip_id,
+            "path": f"{clip_id}.wav",
+            "label": "bark",
+            "source_id": f"s_{clip_id}",
+            "fold": tables.NO_FOLD,
+        }
         | {"seconds": wave.shape[1] / rate, "sample_rate": rate, "channels": wave.shape[0]}
         for clip_id, (wave, rate) in sounds.items()
     ]
@@ -207,10 +213,10 @@ def test_a_recording_in_two_official_folds_keeps_the_fold_of_most_of_its_clips()
     assert rejected.reason.tolist() == ["two folds: same recording as b in fold 2"]
 
 
-def test_of_equally_many_clips_the_lowest_fold_keeps_them_and_fold_0_is_no_fold():
-    clips = catalogue([("a", "x", "s1", 3), ("b", "x", "s2", 2), ("c", "x", "s3", 0)])
+def test_of_equally_many_clips_the_lowest_fold_keeps_them_and_no_fold_is_in_conflict_with_none():
+    clips = catalogue([("a", "x", "s1", 3), ("b", "x", "s2", 2), ("c", "x", "s3", tables.NO_FOLD)])
     merged, rejected = merge(clips, pair("a", "b"), pair("b", "c"))
-    assert merged[["clip_id", "fold"]].to_numpy().tolist() == [["b", 2], ["c", 0]]
+    assert merged[["clip_id", "fold"]].to_numpy().tolist() == [["b", 2], ["c", tables.NO_FOLD]]
     assert rejected.path.tolist() == ["a.wav"]
 
 

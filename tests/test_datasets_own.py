@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from settings import settings_of
 
 from counterpoise.core import tables
 from counterpoise.core.naming import slug
-from counterpoise.datasets import own
-from counterpoise.datasets.own import OwnError, files_below, find_classes, listing
+from counterpoise.datasets import own, tree
+from counterpoise.datasets.own import OwnError, find_classes, listing
 from counterpoise.datasets.settings import Data
 
 RAW = Path("unused")
@@ -59,7 +60,7 @@ def message(root, classes=None, **values):
 
 
 def test_every_sound_below_the_folder_is_found_and_nothing_else(tmp_path):
-    sounds = [f"cat/{number}.{ending}" for number, ending in enumerate(own.EXTENSIONS)]
+    sounds = [f"cat/{number}.{ending}" for number, ending in enumerate(tree.EXTENSIONS)]
     lay_out(tmp_path, *sounds, "cat/LOUD.WAV", "cat/phone.m4a", "cat/notes.txt", "README.md", "cat/README.md")
     lay_out(tmp_path, "cat/.hidden.wav", ".git/a.wav", "cat/._0.wav", "cat/wav")
     assert set(listed(tmp_path)) == {*sounds, "cat/LOUD.WAV", "cat/phone.m4a"}
@@ -70,7 +71,7 @@ def test_the_listing_has_its_columns_and_is_sorted(tmp_path):
     files = listing(data(tmp_path), {"a": "A", "b": "B"}, RAW)
     assert files.dtypes.astype(str).to_dict() == tables.FILES
     assert files.path.tolist() == [f"{tmp_path.as_posix()}/{file}" for file in ("a/1.wav", "b/1.wav", "b/2.wav")]
-    assert files.fold.tolist() == [0, 0, 0]
+    assert files.fold.tolist() == [tables.NO_FOLD] * 3
     assert files.source_id.tolist() == ["a/1.wav", "b/1.wav", "b/2.wav"]
 
 
@@ -134,8 +135,9 @@ def test_a_label_in_both_unicode_forms_is_one_class(tmp_path):
 def test_awkward_names_survive_the_table_and_reach_the_file(tmp_path):
     lay_out(tmp_path, *(f"cat/{name}" for name in AWKWARD))
     files = listing(data(tmp_path), {"cat": "Cat"}, RAW)
+    files = files.drop(columns=["begin", "end"])  # which no table on disk has
     tables.write(files, tmp_path / "files.csv")
-    again = tables.read(tmp_path / "files.csv", tables.FILES)
+    again = tables.read(tmp_path / "files.csv", {column: tables.FILES[column] for column in files})
     pd.testing.assert_frame_equal(again, files)
     assert all(os.path.exists(path) for path in again.path)
     assert files.source_id.nunique() == len(AWKWARD)
@@ -169,8 +171,8 @@ def test_a_link_in_a_circle_is_not_followed(tmp_path, target):
     (tmp_path / "own/cat/again").symlink_to(tmp_path / target)
     files = listed(tmp_path / "own")
     assert {file: row.label for file, row in files.items()} == {"cat/1.wav": "cat", "dog/1.wav": "dog", "cat/again": ""}
-    found, loops = files_below(tmp_path / "own")  # as for sounds that are only classified
-    assert tmp_path / "own/dog/1.wav" in found and loops == [tmp_path / "own/cat/again"]
+    there = tree.walk(tmp_path / "own")  # as for sounds that are only classified
+    assert tmp_path / "own/dog/1.wav" in there.files and there.loops == [tmp_path / "own/cat/again"]
 
 
 def test_folders_that_link_to_each_other_are_entered_once(tmp_path):
@@ -181,7 +183,7 @@ def test_folders_that_link_to_each_other_are_entered_once(tmp_path):
             (tmp_path / "out" / name / f"to_{other}").symlink_to(tmp_path / "out" / other)
     (tmp_path / "own").mkdir()
     (tmp_path / "own/c0").symlink_to(tmp_path / "out/c0")
-    assert len([file for file in files_below(tmp_path / "own")[0] if file.suffix == ".wav"]) == len(names)
+    assert len([file for file in tree.walk(tmp_path / "own").files if file.suffix == ".wav"]) == len(names)
 
 
 def test_a_file_that_links_to_itself_is_listed_for_the_intake(tmp_path):
@@ -233,7 +235,7 @@ def test_a_table_gives_label_source_and_fold(tmp_path, name):
         objects = [dict(zip(("file", "label", "source", "fold"), (*row[:3], int(row[3])))) for row in ROWS]
         (tmp_path / name).write_text(json.dumps(objects))
     files = listed(tmp_path, **settings)
-    assert {file: row[2:] for file, row in files.items()} == {
+    assert {file: row[2:5] for file, row in files.items()} == {
         "x/1.wav": ("cat", "r1", 3),
         "x/2.wav": ("dog_loud", "r2", 1),
     }
@@ -266,14 +268,17 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path):
     lay_out(tmp_path, "1.wav", "2.wav")
     (tmp_path / "labels.csv").write_bytes("\ufefffile;label;fold\r\n1.wav;Hähne;1.0\r\n2.wav;b;\r\n\r\n".encode())
     files = listed(tmp_path, labels="table", table="labels.csv")
-    assert {file: (row.label, row.fold) for file, row in files.items()} == {"1.wav": ("hahne", 1), "2.wav": ("b", 0)}
+    assert {file: (row.label, row.fold) for file, row in files.items()} == {
+        "1.wav": ("hahne", 1),
+        "2.wav": ("b", tables.NO_FOLD),
+    }
 
 
 def test_a_tables_columns_can_have_other_names_and_be_few(tmp_path):
     lay_out(tmp_path, "1.wav", "2.wav")
     settings = table(tmp_path, [("1.wav", "cat"), ("2.wav", "dog")], header=("slice_name", "Class"))
     files = listed(tmp_path, **settings, columns={"file": "slice_name", "label": "Class"})
-    assert [row[2:] for row in files.values()] == [("cat", "1.wav", 0), ("dog", "2.wav", 0)]
+    assert [row[2:4] for row in files.values()] == [("cat", "1.wav"), ("dog", "2.wav")]
 
 
 @pytest.mark.parametrize("columns", [{}, {"file": "name", "label": "kind", "source": "tape"}])
@@ -348,3 +353,98 @@ def test_sounds_without_labels_are_an_error_that_says_how_to_label(tmp_path):
 
 def test_a_missing_folder_is_named(tmp_path):
     assert str(tmp_path / "gone") in message(tmp_path / "gone")
+
+
+# Folders that are a split
+
+
+def split_of(root, **values):
+    found = own.look(data(root, **values))
+    return {Path(one.path).relative_to(root).as_posix(): (one.label, one.fold) for one in found.found}
+
+
+@pytest.mark.parametrize(
+    "train, val, test",
+    [("train", "val", "test"), ("Train", "validation", "TEST"), ("training", "eval", "test"), ("dev", None, "eval")],
+)
+def test_folders_that_are_a_split_are_folds_and_no_classes(tmp_path, train, val, test):
+    folds = {train: 1, val: 2, test: 3}
+    folds.pop(None, None)
+    for name in folds:
+        lay_out(tmp_path, f"{name}/dog/1.wav", f"{name}/cat/1.wav")
+    assert split_of(tmp_path) == {
+        f"{name}/{label}/1.wav": (label, fold) for name, fold in folds.items() for label in ("dog", "cat")
+    }
+    assert [one.about for one in own.look(data(tmp_path)).remarks] == ["split_folders"]
+    assert find_classes(data(tmp_path, split_folders=False)) == {"cat": "cat", "dog": "dog"}
+
+
+def test_the_split_may_lie_above_or_below_the_classes(tmp_path):
+    lay_out(tmp_path, "audio/train/dog/day 1/1.wav", "audio/test/dog/day 2/2.wav")
+    assert set(split_of(tmp_path, label_level=2).values()) == {("dog", 1), ("dog", 3)}
+    lay_out(tmp_path / "other", "dog/train/1.wav", "dog/test/2.wav", "cat/train/1.wav", "cat/test/2.wav")
+    assert set(split_of(tmp_path / "other").values()) == {(label, fold) for label in ("dog", "cat") for fold in (1, 3)}
+
+
+def test_a_class_called_train_among_others_is_no_split(tmp_path):
+    lay_out(tmp_path, "train/1.wav", "airplane/1.wav", "car/1.wav")
+    assert list(find_classes(data(tmp_path))) == ["airplane", "car", "train"]
+
+
+def test_a_split_without_classes_and_sounds_outside_of_it_are_told(tmp_path):
+    lay_out(tmp_path, "train/1.wav", "test/2.wav")
+    assert "without a folder for each class" in message(tmp_path, {})
+    assert set(listed(tmp_path, labels="pattern", pattern="(?P<label>[0-9])[.]wav")) == {"train/1.wav", "test/2.wav"}
+    assert list(find_classes(data(tmp_path, split_folders=False))) == ["test", "train"]
+    lay_out(tmp_path / "other", "dog/1.wav", "dog/train/1.wav", "dog/test/2.wav")
+    assert "1 sound(s) lie in none of them, e.g. dog/1.wav" in message(tmp_path / "other", {})
+
+
+# Levels and recordings
+
+
+@pytest.mark.parametrize(
+    "level, labels", [(-1, ["2021", "2022"]), (1, ["cat", "dog"]), (-2, ["cat", "dog"]), (3, None)]
+)
+def test_the_label_can_be_any_folder(tmp_path, level, labels):
+    lay_out(tmp_path, *(f"{label}/{year}/{n}.wav" for label in ("dog", "cat") for year in (2021, 2022) for n in "12"))
+    if labels is None:
+        assert {row.label for row in own.look(data(tmp_path, label_level=level)).found} == {""}
+        return
+    found = own.look(data(tmp_path, label_level=level))
+    assert list(found.names) == labels
+    said = {one.about: one for one in found.remarks}
+    assert ("label_level" in said) == (level == -1)
+    if level == -1:
+        assert said["label_level"].settings == {"data.label_level": 1} and "cat, dog" in said["label_level"].what
+
+
+def test_level_0_is_none(tmp_path):
+    with pytest.raises(ValidationError, match="levels count from 1"):
+        data(tmp_path, label_level=0)
+
+
+def test_folders_above_the_classes_are_no_reason_to_ask(tmp_path):
+    lay_out(tmp_path, *(f"{place}/{label}/1.wav" for place, label in (("a", "dog"), ("a", "cat"), ("b", "cow"))))
+    assert own.look(data(tmp_path)).remarks == ()
+
+
+def test_a_pattern_gives_the_recording_whatever_gives_the_label(tmp_path):
+    lay_out(tmp_path, "dog/a_1.wav", "dog/a_2.wav", "cat/b_1.wav", "cat/c.wav")
+    (tmp_path / "all.csv").write_text("file,label\ndog/a_1.wav,x\ndog/a_2.wav,y\n")
+    pattern = "(?P<source>[a-z])_[0-9]"
+    assert {row.source_id for row in listed(tmp_path, source_pattern=pattern).values()} == {"a", "b", "cat/c.wav"}
+    by_table = listed(tmp_path, source_pattern=pattern, labels="table", table="all.csv")
+    assert {row.source_id for row in by_table.values()} == {"a"}
+    assert "data.source_pattern 'x' has no group `source`" in message(tmp_path, source_pattern="x")
+
+
+def test_names_that_share_a_recording_bring_a_pattern_to_set(tmp_path):
+    lay_out(tmp_path, *(f"{label}/{rec:02}_{n}.wav" for label in ("dog", "cat") for rec in range(9) for n in range(3)))
+    (one,) = own.look(data(tmp_path)).remarks
+    assert one.about == "groups" and "9 recordings instead of 54" in one.what
+    assert own.look(data(tmp_path, source_pattern=one.settings["data.source_pattern"])).remarks == ()
+    assert (
+        len({row.source_id for row in listed(tmp_path, source_pattern=one.settings["data.source_pattern"]).values()})
+        == 9
+    )

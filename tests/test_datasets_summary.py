@@ -11,7 +11,7 @@ from counterpoise.datasets import folds, plots, summary
 from counterpoise.datasets.duplicates import Duplicates
 
 
-def catalogue(recordings: dict[str, int], clips_each: int = 2, fold: int = 0) -> pd.DataFrame:
+def catalogue(recordings: dict[str, int], clips_each: int = 2, fold: int = tables.NO_FOLD) -> pd.DataFrame:
     """So many recordings of each label with so many clips each."""
     rows = [
         {"clip_id": f"{label}_{r}_{c}", "path": f"{label}/{r}_{c}.wav", "label": label, "source_id": f"{label}_{r}"}
@@ -51,7 +51,7 @@ def test_folds_depend_on_the_seed_and_not_on_the_order_of_the_clips():
 
 def test_official_folds_stay_and_draw_the_rest_of_their_recordings_to_them():
     clips = catalogue({"bark": 8})
-    clips.loc[clips.source_id == "bark_0", "fold"] = [7, 0]
+    clips.loc[clips.source_id == "bark_0", "fold"] = [7, tables.NO_FOLD]
     assigned = folds.assign_folds(clips, 3, seed=0)
     assert assigned.fold[assigned.source_id == "bark_0"].tolist() == [7, 7]
     assert set(assigned.fold[assigned.source_id != "bark_0"]) == {1, 2, 3}
@@ -62,12 +62,33 @@ def test_official_folds_stay_and_draw_the_rest_of_their_recordings_to_them():
 @pytest.mark.filterwarnings("error")
 def test_a_class_with_fewer_recordings_than_folds_is_dealt_out_all_the_same():
     clips = folds.assign_folds(catalogue({"bark": 10, "sneeze": 2}, clips_each=1), folds=5, seed=0)
-    assert clips.fold[clips.label == "sneeze"].nunique() == 2
+    assert sorted(clips.fold[clips.label == "sneeze"]) == [1, 2]
+    assert clips.fold[clips.label == "bark"].value_counts().tolist() == [2] * 5
 
 
-def test_more_folds_than_clips_of_any_class_are_an_error_that_names_a_number():
-    with pytest.raises(folds.CollectionError, match=r"data.folds is 9.*Set data.folds to 8 or less"):
-        folds.assign_folds(catalogue({"bark": 4, "howl": 1}), folds=9, seed=0)
+def test_classes_with_fewer_recordings_than_folds_share_the_first_of_them():
+    clips = folds.assign_folds(catalogue({"bark": 4, "howl": 2, "yap": 1}), folds=9, seed=0)
+    taken = {label: sorted(own.fold.unique()) for label, own in clips.groupby("label")}
+    assert taken == {"bark": [1, 2, 3, 4], "howl": [1, 2], "yap": [1]}
+    assert (clips.groupby("source_id").fold.nunique() == 1).all()
+
+
+def test_a_recording_of_two_rare_classes_is_in_one_fold():
+    clips = catalogue({"bark": 3, "howl": 3}, clips_each=1)
+    clips["source_id"] = ["r0", "r1", "r2", "r2", "r1", "r3"]
+    dealt = folds.assign_folds(clips, 5, seed=0)
+    assert (dealt.groupby("source_id").fold.nunique() == 1).all()
+    assert dealt.groupby("label").fold.nunique().tolist() == [3, 3]
+
+
+def test_fold_0_is_a_fold_like_others():
+    official = catalogue({"bark": 2}, fold=0)
+    pd.testing.assert_frame_equal(folds.assign_folds(official, 5, seed=0), official)
+
+
+def test_one_recording_alone_cannot_be_split():
+    with pytest.raises(folds.CollectionError, match=r"All 3 clips come from one recording \(bark_0\)"):
+        folds.assign_folds(catalogue({"bark": 1}, clips_each=3), folds=5, seed=0)
 
 
 def test_everything_is_counted_in_all_by_partition_and_by_class():
@@ -99,7 +120,7 @@ def test_rejections_and_mendings_are_counted_by_kind():
 
 
 def test_unlabelled_clips_are_counted_apart():
-    form = {"path": "u.wav", "label": "unlabelled", "fold": 0, "seconds": 4.0, "sample_rate": 16000, "channels": 1}
+    form = {"path": "u.wav", "label": "unlabelled", "fold": -1, "seconds": 4.0, "sample_rate": 16000, "channels": 1}
     unlabelled = [
         form | {"clip_id": f"u{i}", "source_id": f"unlabelled/{i // 2}", "partition": "unused" if i == 4 else "train"}
         for i in range(5)

@@ -63,7 +63,7 @@ def test_every_sound_below_the_folder_is_listed_as_its_own_recording(folder):
     names = ["b.wav", "day 1/a.flac", "day 1/phone.m4a", "up"]
     assert files.path.tolist() == [(root / name).as_posix() for name in names]
     assert files.source_id.tolist() == [f"unlabelled/{name}" for name in names]
-    assert set(files.label) == {"unlabelled"} and set(files.fold) == {0}
+    assert set(files.label) == {"unlabelled"} and set(files.fold) == {tables.NO_FOLD}
 
 
 def test_a_missing_folder_and_one_that_lies_in_the_other_are_told(folder):
@@ -96,7 +96,7 @@ def test_they_pass_the_intake_and_get_names_of_their_own(folder):
     put(folder / "unlabelled/short.wav", sound(32, 0.01))
     found = collected(folder, max_seconds=5.0, clip_seconds=3.0)
     assert found.unlabelled.source_id.tolist() == ["unlabelled/bark/0.wav", *["unlabelled/long.wav"] * 3]
-    assert set(found.unlabelled.label) == {"unlabelled"} and set(found.unlabelled.fold) == {0}
+    assert set(found.unlabelled.label) == {"unlabelled"} and set(found.unlabelled.fold) == {tables.NO_FOLD}
     assert not set(found.unlabelled.clip_id) & set(found.clips.clip_id)
     assert all(Path(path).parent == folder / "raw/unlabelled" for path in found.unlabelled.path)  # mended, and cut
     assert found.rejected[["label", "kind"]].to_numpy().tolist() == [["unlabelled", "too short"]]

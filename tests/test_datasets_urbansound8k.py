@@ -135,3 +135,23 @@ def test_metadata_of_another_form_is_an_error(tmp_path):
         (root / "metadata" / "UrbanSound8K.csv").write_bytes(content)
         with pytest.raises(PublishedError, match="not a readable table"):
             listing(data(root), CLASSES, RAW)
+
+
+def test_a_collection_that_others_have_repacked_is_found(tmp_path):
+    root = lay_out(tmp_path / "official")
+    before = listing(data(root), CLASSES, RAW)
+    repacked = tmp_path / "repacked/archive"
+    for fold in (1, 10):
+        (repacked / f"fold{fold}").parent.mkdir(parents=True, exist_ok=True)
+        (root / "audio" / f"fold{fold}").rename(repacked / f"fold{fold}")
+    (root / "metadata/UrbanSound8K.csv").rename(repacked / "UrbanSound8K.csv")
+    files = listing(data(tmp_path / "repacked"), CLASSES, RAW)
+    assert files.path.tolist() == [path.replace(f"{root}/audio", str(repacked)) for path in before.path]
+    pd.testing.assert_frame_equal(files.drop(columns="path"), before.drop(columns="path"))
+
+
+def test_of_two_tables_none_is_guessed(tmp_path):
+    for name in "ab":
+        lay_out(tmp_path / name)
+    with pytest.raises(PublishedError, match="holds 2 tables of UrbanSound8K"):
+        listing(data(tmp_path), CLASSES, RAW)

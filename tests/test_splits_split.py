@@ -58,6 +58,28 @@ def test_val_fraction_holds_out_whole_recordings_of_several_classes_outside_the_
     assert 0.17 < share < 0.33
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_val_fraction_never_empties_a_class_of_few_recordings(seed):
+    clips = collection()
+    rare = clips[(clips.label == "siren") & (clips.fold <= 3)].groupby("fold").head(1).assign(label="rare")
+    clips = pd.concat([clips, rare], ignore_index=True)
+    partitions = split.partition(clips, held_out(test_fold=3, val_fraction=0.9, seed=seed), data(min_recordings=2))
+    assert partitions[clips.label == "rare"].tolist().count("train") == 2
+    assert (partitions.groupby(clips.source_id).nunique() == 1).all()
+    assert (partitions[clips.label == "bark"] == "val").any()
+
+
+def test_what_few_recordings_allow_is_said():
+    clips = collection(labels=("bark",))
+    rare = clips[clips.fold.isin([1, 2])].groupby("fold").head(1).assign(label="rare")
+    clips = pd.concat([clips, rare], ignore_index=True)
+    labels = ["bark", "rare"]
+    text, settings = split.way_out(clips, labels, 2, held_out(test_fold=3))
+    assert settings == {"split.test_fold": 1} and "In fold 1 every class" in text
+    assert split.way_out(clips, labels, 2, held_out(test_fold=1))[1] == {"data.min_recordings": 1}
+    assert split.way_out(clips, labels, 1, held_out(test_fold=1)) == ("", {})
+
+
 def test_val_fraction_zero_holds_out_nothing():
     clips = collection()
     assert set(split.partition(clips, held_out(test_fold=5), data())) == {"train", "test"}
@@ -146,11 +168,11 @@ def test_enough_of_everything_passes():
 
 
 def test_a_fold_that_does_not_occur_is_named_beside_those_that_do():
-    split.check_folds(collection(), held_out(test_fold=5, val_fold=1))
+    split.check_folds(collection().fold, held_out(test_fold=5, val_fold=1))
     with pytest.raises(split.SplitError, match=r"test_fold is 10.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), held_out(test_fold=10))
+        split.check_folds(collection().fold, held_out(test_fold=10))
     with pytest.raises(split.SplitError, match=r"val_fold is 0.*1, 2, 3, 4, 5"):
-        split.check_folds(collection(), held_out(test_fold=5, val_fold=0))
+        split.check_folds(collection().fold, held_out(test_fold=5, val_fold=0))
 
 
 def test_all_classes_that_fall_short_are_named_at_once_with_numbers_and_the_way_out():

@@ -1,8 +1,10 @@
 """What to look at before a run: each advice says what is so, why it matters, and what to set. None stops anything."""
 
 import math
+import re
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -59,20 +61,23 @@ def partitioned(p: Params, found: Survey) -> tuple[pd.DataFrame, list[Advice]]:
     if clips.empty:
         return nothing, []
     try:
+        intake.check_classes(found.files, clips, found.admitted.rejected)
+    except CounterpoiseError as error:
+        return nothing, [_stop("vanished", error, "download", "The stage download would stop.")]
+    try:
         clips = survey.deal(clips, p.data)
     except CounterpoiseError as error:
         return nothing, [_stop("folds", error, "download", "The stage download would stop.")]
     try:
         clips = clips.assign(partition=split.partition(clips, p.split, p.data))
-        split.check_folds(clips, p.split)
+        split.check_folds(clips.fold, p.split)
     except CounterpoiseError as error:
-        zero = 0 in (p.split.test_fold, p.split.val_fold)
-        why = "Folds count from 1; 0 means that a clip has none yet. " if zero else ""
-        return nothing, [_stop("folds", error, "split", f"{why}The stage split would stop.")]
+        return nothing, [_stop("folds", error, "split", "The stage split would stop.")]
     try:
         split.check_amounts(clips, clips.partition, list(p.classes), p.data.min_recordings, p.split)
     except CounterpoiseError as error:
-        return clips, [_stop("amounts", error, "split", "The stage split would stop.")]
+        settings = split.way_out(clips, list(p.classes), p.data.min_recordings, p.split)[1]
+        return clips, [replace(_stop("amounts", error, "split", "The stage split would stop."), settings=settings)]
     return clips, []
 
 
@@ -94,13 +99,17 @@ def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -
         clips, stops: as of :func:`partitioned`; of classes for which a stage will stop nothing less is said.
     """
     short = {line.partition(":")[0] for one in stops for line in one.details}
-    advice = [*_intake(p, found), *_unlabelled(p, found)]
-    if found.others:
-        there = ", ".join(printable(name) for name in found.others)
+    advice = [*_intake(p, found), *_not_in_table(found), *_overlaps(found), *_unlabelled(p, found)]
+    for one in found.listed.remarks:
+        settings = {} if _is_set(p, one.settings) else one.settings
+        if settings or not one.settings:
+            advice.append(Advice(one.about, one.what, one.why, one.do, one.details, settings))
+    if found.listed.others:
+        there = ", ".join(printable(name) for name in found.listed.others)
         advice.append(
             Advice(
                 "left_out",
-                f"{len(found.others)} class(es) of {p.data.path} are not in params.yaml: {there}.",
+                f"{len(found.listed.others)} class(es) of {p.data.path} are not in params.yaml: {there}.",
                 "Their files are passed over.",
                 "`make use PRESET=own` writes all classes into params.yaml, or leave it so.",
             )
@@ -108,7 +117,7 @@ def advise(p: Params, found: Survey, clips: pd.DataFrame, stops: list[Advice]) -
     if not clips.empty:
         advice += [*_lengths(p, clips), *_middles(p, clips)]
         advice += [*_low_rates(p, clips), *_narrow_codec(p), *_channels(p, clips)]
-        advice += [*_recordings(p, found), *_folds(p, found, clips, short), *_classes(p, clips, short)]
+        advice += [*_recordings(p, found), *_folds(p, clips, short), *_classes(p, clips, short)]
         advice += _narrow_hearing(p, clips)
     return advice
 
@@ -128,8 +137,24 @@ def codec_channels(codec: CodecSettings) -> int:
 
 def command(settings: dict[str, object]) -> list[str]:
     """The words of the command that runs the pipeline with these values: `dvc exp run`, `-S key=value`, ..."""
-    values = {key: "null" if value is None else value for key, value in settings.items()}
-    return ["dvc exp run", *(f"-S {key}={value}" for key, value in values.items())]
+    return ["dvc exp run", *(f"-S {_override(key, value)}" for key, value in settings.items())]
+
+
+def _override(key: str, value: object) -> str:
+    """One value as `dvc exp run -S` takes it, quoted for a shell where it has to be."""
+    if isinstance(value, str) and not re.fullmatch(r"[\w./-]+", value):
+        inner = value.replace("\\", "\\\\").replace("'", "\\'") if "'" in value else value
+        return shlex.quote(f"{key}='{inner}'")
+    return f"{key}={'null' if value is None else value}"
+
+
+def _is_set(p: Params, settings: dict[str, object]) -> bool:
+    """Whether params.yaml has these values already."""
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        if getattr(getattr(p, section), name) != value:
+            return False
+    return bool(settings)
 
 
 def _stop(about: str, error: CounterpoiseError, stage: str, why: str) -> Advice:
@@ -174,6 +199,30 @@ def _intake(p: Params, found: Survey) -> Iterator[Advice]:
         )
 
 
+def _not_in_table(found: Survey) -> Iterator[Advice]:
+    passed_over = found.listed.passed_over
+    unlisted = passed_over[passed_over.reason.str.startswith("not in the table")]
+    if len(unlisted):
+        yield Advice(
+            "not_in_table",
+            f"{len(unlisted):,} sound files are in no row of data.table.",
+            "They are passed over, and data/rejected.csv names them.",
+            "Add rows for them, or leave it so.",
+            tuple(unlisted.path.head(NAMED)),
+        )
+
+
+def _overlaps(found: Survey) -> Iterator[Advice]:
+    if len(noted := found.listed.noted):
+        yield Advice(
+            "overlaps",
+            f"In {len(noted):,} files events of different classes overlap.",
+            "Each such clip holds sound of the other class, too.",
+            "Leave such rows out, or leave it so.",
+            tuple(f"{row.path}: {row.note}" for row in noted.head(NAMED).itertuples()),
+        )
+
+
 def _unlabelled(p: Params, found: Survey) -> Iterator[Advice]:
     if len(found.added.clips) and p.diffusion.mode == "per_class" and p.diffusion.init == "scratch":
         yield Advice(
@@ -189,7 +238,7 @@ def _unlabelled(p: Params, found: Survey) -> Iterator[Advice]:
 
 
 def _recordings(p: Params, found: Survey) -> Iterator[Advice]:
-    if not found.alone:
+    if not found.alone or any(one.about in ("groups", "source") for one in found.listed.remarks):
         return
     total = len(found.files)
     which = "Every file counts" if found.alone == total else f"{found.alone:,} of {total:,} files count"
@@ -197,20 +246,11 @@ def _recordings(p: Params, found: Survey) -> Iterator[Advice]:
         "recordings",
         f"{which} as its own recording." if found.alone == total else f"{which} as their own recordings.",
         "If several were cut from one, they may train and be tested at once, and scores come out too high.",
-        "If so, name recordings by data.pattern's group `source`, or by a column of data.table.",
+        "If so, name recordings by data.source_pattern, data.pattern's group `source`, or a column of data.table.",
     )
 
 
-def _folds(p: Params, found: Survey, clips: pd.DataFrame, short: set[str]) -> Iterator[Advice]:
-    given = found.admitted.clips.fold
-    if (given == 0).any() and (given != 0).any():
-        zero, others = int((given == 0).sum()), _spans(given[given != 0])
-        yield Advice(
-            "fold_zero",
-            f"{zero:,} of {len(given):,} clips have the fold 0, and the others {others}.",
-            "0 means no fold: these clips are dealt out anew.",
-            "Count folds from 1 if 0 is meant as a fold.",
-        )
+def _folds(p: Params, clips: pd.DataFrame, short: set[str]) -> Iterator[Advice]:
     if not (clips.partition != "").all():
         return
     held_out = clips[clips.partition == "val"]
@@ -439,8 +479,3 @@ def _rates(rates: dict[int, int]) -> str:
 def _some(names: list[str]) -> str:
     many = 8
     return ", ".join(names[:many]) + (f" and {len(names) - many} more" if len(names) > many else "")
-
-
-def _spans(folds: pd.Series) -> str:
-    values = sorted(int(fold) for fold in folds.unique())
-    return f"{values[0]} to {values[-1]}" if len(values) > 1 else str(values[0])

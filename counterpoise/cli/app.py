@@ -44,8 +44,10 @@ def use(
         from counterpoise.cli import presets
         from counterpoise.cli.params import Params
 
-        changes = presets.use(name, PARAMS, Path("presets"), path or None)
-        typer.echo("\n  ".join([f"{PARAMS} is now set to {name}:", *(changes or ["nothing changed"])]))
+        used = presets.use(name, PARAMS, Path("presets"), path or None)
+        typer.echo("\n  ".join([f"{PARAMS} is now set to {name}:", *(used.changes or ["nothing changed"])]))
+        for remark in used.remarks:
+            typer.echo(f"\n{remark}")
         collection = Params.read(PARAMS).data.path
         if not Path(collection).exists():
             typer.echo(f"\nThere is no {collection} yet. Put the collection there, or say where it is:")

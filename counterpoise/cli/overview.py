@@ -13,9 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from counterpoise.cli import advice
+from counterpoise.cli import advice, preflight
 from counterpoise.cli.advice import Advice
 from counterpoise.cli.params import Params
+from counterpoise.core import tables
 from counterpoise.core.naming import printable
 from counterpoise.datasets import survey
 from counterpoise.datasets.survey import Survey
@@ -61,7 +62,8 @@ def look(file: Path, raw: Path) -> Overview:
     p = Params.read(file)
     found = survey.survey(p.data, {slug: info.name for slug, info in p.classes.items()}, raw)
     clips, stops = advice.partitioned(p, found)
-    things = sorted([*stops, *advice.advise(p, found, clips, stops)], key=lambda one: one.stops is None)
+    doubts = [Advice("surroundings", one.what, one.why, one.do) for one in preflight.doubts(file.absolute().parent)]
+    things = sorted([*stops, *doubts, *advice.advise(p, found, clips, stops)], key=lambda one: one.stops is None)
     return Overview(p, found, clips, advice.rare(p, clips), things)
 
 
@@ -77,7 +79,8 @@ def as_json(seen: Overview) -> dict:
         "files": {
             "listed": len(found.files),
             "rejected": _by_kind(found.admitted.rejected),
-            "cut": len(found.admitted.mended),
+            "cut": int((found.admitted.mended.kind == "cut into clips").sum()),
+            "passed_over": _by_kind(found.listed.passed_over),
             "own_recording": found.alone,
         },
         **_amounts(clips),
@@ -91,9 +94,9 @@ def as_json(seen: Overview) -> dict:
             }
             for label, info in p.classes.items()
         },
-        "left_out": [printable(name) for name in found.others],
+        "left_out": [printable(name) for name in found.listed.others],
         "folds": {
-            "official": bool(len(given) and (given != 0).all()),
+            "official": bool(len(given) and (given != tables.NO_FOLD).all()),
             "there": sorted(int(fold) for fold in clips.fold.unique()),
             "test": p.split.test_fold,
             "val": p.split.val_fold,
@@ -243,14 +246,22 @@ def _facts(seen: Overview) -> list[tuple[str, str]]:
 
 def _files(seen: Overview) -> str:
     found, data = seen.found, seen.p.data
-    rejected, cut = len(found.admitted.rejected), len(found.admitted.mended)
-    text = f"{len(found.files):,}; " + (f"{rejected:,} of them cannot be used" if rejected else "all can be opened")
+    mended = found.admitted.mended
+    rejected, cut = len(found.admitted.rejected), int((mended.kind == "cut into clips").sum())
+    decoded = int((mended.kind == "decoded by ffmpeg").sum())
+    events = int(found.files.begin.notna().sum())
+    many = f"{len(found.files):,}" if not events else f"{found.files.path.nunique():,}, with {events:,} events"
+    text = f"{many}; " + (f"{rejected:,} of them cannot be used" if rejected else "all can be opened")
     if cut:
-        is_cut = seen.clips.path.map(printable).isin(set(found.admitted.mended.path))
+        is_cut = seen.clips.path.map(printable).isin(set(mended.path[mended.kind == "cut into clips"]))
         text += (
             f"; {cut:,} longer than {data.max_seconds:g} s will be cut into {int(is_cut.sum()):,} clips of "
             f"{data.clip_seconds:g} s"
         )
+    if decoded:
+        text += f"; {decoded:,} will be decoded by ffmpeg"
+    if len(found.listed.passed_over):
+        text += "; data/rejected.csv will name what else lies there"
     return text
 
 
@@ -263,6 +274,10 @@ def _recordings(seen: Overview) -> str:
         return f"{number}, by the Freesound id in the collection's table"
     if found.alone == len(found.files):
         return f"{number}: each file is its own"
+    if data.source_pattern:
+        return f"{number}, by data.source_pattern"
+    if found.files.begin.notna().all():
+        return f"{number}, from which events are cut"
     return (
         f"{number}, by {'the group `source` of data.pattern' if data.labels == 'pattern' else 'a column of data.table'}"
     )
@@ -275,7 +290,7 @@ def _folds(seen: Overview) -> str:
     held_out = f"tested on {split.test_fold}, validated on {split.val_fold}"
     if split.val_fold is None:
         held_out = f"tested on {split.test_fold}, {split.val_fraction:.0%} of the other recordings validate"
-    if (given != 0).all():
+    if (given != tables.NO_FOLD).all():
         there = f"{len(folds)} official, {folds[0]} to {folds[-1]}" if len(folds) > 1 else f"official: {folds[0]} alone"
         return f"{there}; {held_out}"
     unless = " (other than above where equal sounds are found)" if seen.known and seen.p.data.duplicates else ""

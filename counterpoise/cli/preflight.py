@@ -7,10 +7,16 @@ behind links.
 """
 
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
+from counterpoise.cli import workspace
 from counterpoise.cli.params import Params
 from counterpoise.core import CounterpoiseError
 from counterpoise.core.naming import printable
@@ -85,8 +91,8 @@ def check(file: Path) -> None:
 
     Raises:
         SettingsError: params.yaml holds a value that cannot be used.
-        PreflightError: data.path or data.unlabelled is missing, DVC cannot read all of it, or this folder or DVC's
-            cache in it may not be written.
+        PreflightError: data.path or data.unlabelled is missing, DVC cannot read all of it, or the pipeline writes into
+            it; this folder or DVC's cache in it may not be written; or there is no git repository.
         unlabelled.UnlabelledError: one of the two lies in the other.
     """
     data = Params.read(file).data
@@ -100,7 +106,73 @@ def check(file: Path) -> None:
     without = "your sounds without labels (data/unlabelled if there are none)"
     for key, path, what in (("data.path", data.path, sounds), ("data.unlabelled", data.unlabelled, without)):
         _check_folder(file, key, path, what)
+        _check_outputs(file, key, path)
     unlabelled.check_apart(data)
+    _check_git(file.absolute().parent)
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What does not stop `dvc repro`, and will stop something else."""
+
+    what: str
+    why: str
+    do: str
+
+
+def doubts(folder: Path) -> list[Doubt]:
+    """What is not as experiments need it, where the repository is one of DVC's.
+
+    Args:
+        folder: the repository's root.
+    """
+    found = []
+    if not (folder / ".dvc").is_dir():
+        return found
+    if _has_git(folder) and workspace.commit() is None and shutil.which("git"):
+        what = "This git repository has no commit yet."
+        do = "`git add -A && git commit -m start` makes one."
+        found.append(Doubt(what, "`dvc repro` needs none, but `dvc exp run` and comparisons do.", do))
+    if not str(folder).isascii():
+        what = f"The repository's path has other letters than those of ASCII: {printable(str(folder))}."
+        why = "`dvc repro` and `dvc exp run` work, but DVC 3.67 stops at `dvc exp run --temp` and at queued runs."
+        found.append(Doubt(what, why, "Move the repository to a path of plain letters if you want these."))
+    return found
+
+
+def _has_git(folder: Path) -> bool:
+    return any((one / ".git").exists() for one in (folder, *folder.parents))
+
+
+def _check_git(folder: Path) -> None:
+    """DVC stops where there is no git repository, as in what was downloaded as a zip file."""
+    if not (folder / ".dvc").is_dir() or _has_git(folder):
+        return
+    configs = [folder / ".dvc" / name for name in ("config", "config.local")]
+    if any(re.search(r"(?im)^\s*no_scm\s*=\s*true", one.read_text()) for one in configs if one.is_file()):
+        return
+    raise PreflightError(
+        f"{folder} is no git repository, and DVC stops without one. `git init && git add -A && git commit -m start` "
+        "makes it one; then run `make run` again."
+    )
+
+
+def _check_outputs(file: Path, key: str, path: str) -> None:
+    """DVC refuses a stage that reads a folder in which, or around which, it writes."""
+    pipeline = file.absolute().parent / "dvc.yaml"
+    if not pipeline.is_file():
+        return
+    stages = YAML(typ="safe").load(pipeline.read_text(encoding="utf-8"))["stages"]
+    bodies = (stage.get("do", stage) for stage in stages.values())
+    outs = [next(iter(out)) if isinstance(out, dict) else out for body in bodies for out in body.get("outs", [])]
+    real = Path(os.path.realpath(path))
+    for out in sorted({out.partition("${")[0].rstrip("/") for out in outs}):
+        written = Path(os.path.realpath(pipeline.parent / out))
+        if real.is_relative_to(written) or written.is_relative_to(real):
+            raise PreflightError(
+                f"{file}: {key} is {path}, and the pipeline writes {out}: DVC refuses one within the other. Move the "
+                f"sounds into a folder of their own, such as data/own, and set {key} to it. Then run `make run` again."
+            )
 
 
 def _check_folder(file: Path, key: str, path: str, what: str) -> None:

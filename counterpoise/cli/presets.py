@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -20,16 +20,23 @@ from ruamel.yaml.nodes import MappingNode, Node
 from counterpoise.cli import workspace
 from counterpoise.cli.params import Params
 from counterpoise.cli.proposals import Proposal, propose
-from counterpoise.core import CounterpoiseError
+from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.settings import SettingsError
-from counterpoise.datasets import own
+from counterpoise.datasets import own, presplit
 
 
 class PresetError(CounterpoiseError):
     """No such preset, or one that does not fit; params.yaml is as it was."""
 
 
-def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[str]:
+class Used(NamedTuple):
+    """What a preset did."""
+
+    changes: list[str]  # of params.yaml, a line each, in its order; then what stays
+    remarks: list[str]  # what was taken to be so of the sounds
+
+
+def use(name: str, file: Path, folder: Path, path: str | None = None) -> Used:
     """Write a preset's values into params.yaml. Everything else in it stays to the letter, comments too.
 
     Values are replaced key by key, `classes` as a whole. If params.yaml is of the preset's data set already, its `data`
@@ -47,8 +54,9 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
         path: `data.path`; None takes the preset's.
 
     Returns:
-        What changed, a line each, in the order of params.yaml, with the reason where it was proposed; and which values
-        stay although others would be proposed.
+        What changed, with the reason where it was proposed; which values stay although others would be proposed; and
+        what is to be said of the user's own sounds. Where these bring folds that the preset's `split` does not fit, it
+        is set to fit them.
 
     Raises:
         PresetError: no such preset, or its values are not valid.
@@ -74,9 +82,13 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     try:
         for keys, value in _leaves({section: values for section, values in preset.items() if values != {}}):
             text = _replaced(text, keys, value)
+        remarks: list[str] = []
         if dataset == "own":
-            found = own.find_classes(_checked(text, partial, name).data)
-            classes = {slug: {"name": label} for slug, label in found.items()}
+            found = own.labelled(_checked(text, partial, name).data)
+            classes = {slug: {"name": label} for slug, label in found.names.items()}
+            for key, value in _split(found, preset.get("split") or before.split.model_dump()).items():
+                text = _replaced(text, tuple(key.split(".")), value)
+            remarks = [one.text for one in found.remarks]
         if classes is not None:
             text = _with_classes(text, classes)
             gone = set(before.classes) - set(classes)
@@ -102,7 +114,8 @@ def use(name: str, file: Path, folder: Path, path: str | None = None) -> list[st
     why = {key: f" ({one.why})" for key, one in proposed.items() if new[key] == str(one.value)}
     told = [f"{key}: {old.get(key, '(not set)')} → {new.get(key, '(not set)')}{why.get(key, '')}" for key in changed]
     kept = [(key, one) for key, one in proposed.items() if new[key] != str(one.value)]
-    return told + [f"{key} stays {new[key]}; proposed is {one.value:g} ({one.why})" for key, one in kept]
+    told += [f"{key} stays {new[key]}; proposed is {one.value:g} ({one.why})" for key, one in kept]
+    return Used(told, remarks)
 
 
 def _not_the_users(p: Params, given: Mapping[str, Any]) -> set[str]:
@@ -110,6 +123,17 @@ def _not_the_users(p: Params, given: Mapping[str, Any]) -> set[str]:
     proposed = {key: one.value for key, one in propose(p, workspace.RAW).items()}
     now = {".".join(keys): value for keys, value in _leaves(p.model_dump())}
     return {key for key, value in (dict(given) | proposed).items() if now.get(key) == value}
+
+
+def _split(found: own.Collection, usual: Mapping[str, Any]) -> dict[str, object]:
+    """What `split` has to be for folds that the sounds bring, by dotted key; nothing where the preset's will do."""
+    folds = found.folds - {tables.NO_FOLD}
+    for one in found.remarks:
+        if one.about in ("split_folders", "fold_words"):
+            return presplit.settings(folds)
+    if not folds or tables.NO_FOLD in found.folds or usual.get("test_fold") in folds:
+        return {}
+    return {"split.test_fold": max(folds)}
 
 
 def _read(name: str, folder: Path) -> dict[str, dict]:

@@ -8,11 +8,17 @@ import pandas as pd
 
 from counterpoise.core import CounterpoiseError, unfinished
 
+NO_FOLD = -1  # of clips that their source puts into no fold; folds count from 0
+NO_SOUND = "no sound"  # kind of rejected.csv: what lies beside the sounds, summed up by ending
+LEFT_OUT = "left out"  # kind of rejected.csv: sounds that the table, or `classes`, does not name
+
 FILES = {  # what a source lists
     "path": "str",  # from the repository's root, or absolute
     "label": "str",  # the class's slug
     "source_id": "str",  # the recording
-    "fold": "int64",  # 0 where the source has none
+    "fold": "int64",  # NO_FOLD where the source has none
+    "begin": "float64",  # s; where in the file the sound lies; NaN: from its beginning
+    "end": "float64",  # s; NaN: to its end
 }
 CLIPS = {
     "clip_id": "str",  # unique in the collection

@@ -7,12 +7,17 @@ from pathlib import Path
 import pandas as pd
 
 from counterpoise.core import tables
+from counterpoise.core.naming import printable
 from counterpoise.datasets import dogs, duplicates, esc50, folds, intake, own, unlabelled, urbansound8k
 from counterpoise.datasets.duplicates import Duplicates
 from counterpoise.datasets.intake import Admission
+from counterpoise.datasets.listing import Listing, Remark, plain
 from counterpoise.datasets.settings import Data
 
-LISTINGS = {"urbansound8k": urbansound8k.listing, "esc50": esc50.listing, "own": own.listing}
+LISTINGS = {"urbansound8k": plain(urbansound8k.listing), "esc50": plain(esc50.listing), "own": own.listed}
+
+
+PUBLISHED = {"urbansound8k": urbansound8k.COLLECTION, "esc50": esc50.COLLECTION}
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,9 @@ class Collected:
     rejected: pd.DataFrame  # columns tables.REJECTED
     mended: pd.DataFrame  # columns tables.MENDED
     duplicates: pd.DataFrame  # columns tables.DUPLICATES
-    unlabelled: pd.DataFrame  # columns tables.CLIPS; of fold 0
+    unlabelled: pd.DataFrame  # columns tables.CLIPS; without folds
     related: pd.DataFrame  # columns tables.RELATED
+    remarks: tuple[Remark, ...] = ()  # what the listing took to be so; `mended` has them, too
 
 
 def collect(data: Data, classes: Mapping[str, str], raw: Path) -> Collected:
@@ -37,24 +43,53 @@ def collect(data: Data, classes: Mapping[str, str], raw: Path) -> Collected:
     Args:
         data: which source, and where it lies; where sounds without labels lie.
         classes: display name by slug; other classes of the source are left out.
-        raw: folder for audio that is made, fetched, mended or cut.
+        raw: folder for audio that is made, fetched, decoded, mended or cut.
+
+    Raises:
+        IntakeError: too many files are rejected, or all of a class.
+        CounterpoiseError: the source cannot be listed, or not be put into folds.
     """
-    added = unlabelled.listing(data)
+    added = unlabelled.listed(data)
+    remarks: tuple[Remark, ...] = ()
     found = Duplicates(tables.table([], tables.DUPLICATES))
     if data.dataset == "dogs":
         clips, rejected = dogs.collect(data, classes, raw)
         admitted = Admission(clips, rejected, tables.table([], tables.MENDED), {}, {})
     else:
-        files = LISTINGS[data.dataset](data, classes, raw)
-        admitted = intake.admit(files, raw, data, duplicates.fingerprint if data.duplicates else None)
+        listed = LISTINGS[data.dataset](data, classes, raw)
+        remarks = listed.remarks
+        admitted = intake.admit(listed.files, raw, data, duplicates.fingerprint if data.duplicates else None)
         if data.duplicates:
             found = duplicates.find(admitted.clips, admitted.content, admitted.fingerprints)
         clips, conflicts = duplicates.merge(admitted.clips, found)
+        intake.check_classes(listed.files, clips, pd.concat([admitted.rejected, conflicts]))
         clips = folds.assign_folds(clips, data.folds, data.seed)
-        rejected = pd.concat([admitted.rejected, conflicts])
-    none = (tables.table([], columns) for columns in (tables.CLIPS, tables.RELATED))
-    labelled = Collected(clips, rejected, admitted.mended, found.pairs, *none)
-    return labelled if added.empty else _joined(labelled, admitted, added, data, raw)
+        rejected = pd.concat([admitted.rejected, conflicts, listed.passed_over])
+        admitted = replace(admitted, mended=pd.concat([_said(data, listed), admitted.mended]))
+    nobody, nothing = tables.table([], tables.CLIPS), tables.table([], tables.RELATED)
+    rejected = pd.concat([rejected, added.passed_over])
+    labelled = Collected(clips, rejected, admitted.mended, found.pairs, nobody, nothing, remarks)
+    return labelled if added.files.empty else _joined(labelled, admitted, added.files, data, raw)
+
+
+def folds_of(data: Data) -> set[int]:
+    """The folds that clips may lie in, as far as a source's listing tells; no sound is opened.
+
+    Raises:
+        OwnError: the user's own sounds cannot be listed.
+    """
+    if data.dataset == "dogs":
+        return set(dogs.FOLDS.values())
+    if data.dataset in PUBLISHED:
+        return set(range(1, PUBLISHED[data.dataset].folds + 1))
+    there = own.look(data).folds
+    return there - {tables.NO_FOLD} | (set(range(1, data.folds + 1)) if tables.NO_FOLD in there else set())
+
+
+def _said(data: Data, listed: Listing) -> pd.DataFrame:
+    """What a listing took to be so, as rows of `tables.MENDED`."""
+    rows = [{"path": printable(data.path), "kind": one.about, "note": one.text} for one in listed.remarks]
+    return pd.concat([tables.table(rows, tables.MENDED), listed.noted])
 
 
 def _joined(labelled: Collected, admitted: Admission, files: pd.DataFrame, data: Data, raw: Path) -> Collected:
@@ -87,4 +122,5 @@ def _joined(labelled: Collected, admitted: Admission, files: pd.DataFrame, data:
         pairs,
         added.clips,
         related[related.labelled.isin(set(labelled.clips.source_id))],
+        labelled.remarks,
     )

@@ -263,7 +263,7 @@ def merge(clips: pd.DataFrame, found: Duplicates) -> tuple[pd.DataFrame, pd.Data
       carry another label. Nobody can tell which label is right, so all of them go;
     - one recording in two folds: official folds are never rewritten, and a recording on both sides of a split would
       leak. The fold that holds most of the united recording's clips keeps them (of equals the lowest), and its clips
-      in other folds go. Fold 0 means none, and conflicts with nothing.
+      in other folds go. A clip without a fold conflicts with nothing.
 
     Args:
         clips: columns `tables.CLIPS`.
@@ -288,7 +288,7 @@ def merge(clips: pd.DataFrame, found: Duplicates) -> tuple[pd.DataFrame, pd.Data
     labels = _of_two_labels(clips, sound)
 
     # One fold
-    touched = clips.source_id.isin(clips.source_id.iloc[np.concatenate([a, b])]) & (clips.fold != 0)
+    touched = clips.source_id.isin(clips.source_id.iloc[np.concatenate([a, b])]) & (clips.fold != tables.NO_FOLD)
     folds = _of_two_folds(clips[touched & ~clips.index.isin(labels.index)])
     left_out = [(TWO_LABELS, labels), (TWO_FOLDS, folds)]
     reasons = pd.concat([f"{kind}: " + why for kind, why in left_out])

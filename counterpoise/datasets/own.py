@@ -1,117 +1,195 @@
 """The user's own sounds: every sound file below a folder, labelled by its folder, by a pattern, or by a table."""
 
-import csv
-import io
-import json
-import os
 import re
 import time
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 import regex
 
-from counterpoise.core import CounterpoiseError, tables
+from counterpoise.core import tables
 from counterpoise.core.naming import printable, slug
+from counterpoise.datasets import grouping, label_table, presplit, tree
+from counterpoise.datasets.listing import Listing, OwnError, Remark
 from counterpoise.datasets.settings import Data
 
-EXTENSIONS = ("wav", "flac", "ogg", "opus", "mp3", "aiff", "aif", "aifc", "caf", "w64", "au")
-UNREADABLE = ("m4a", "aac", "wma", "mp4", "webm", "amr", "ape")  # sounds to people: listed, so that intake names them
-TABLES = (".csv", ".tsv", ".json")
+SPELLED = {
+    "#": " sharp ",
+    "♯": " sharp ",
+    "♭": " flat ",
+    "+": " plus ",
+}  # in slugs of labels that differ by these alone
+NAMED = 3  # files that a message names
 PATIENCE = 5.0  # s of a processor that all paths together may take to be searched
-COLUMNS = {"file": "file", "label": "label", "source": "source", "fold": "fold"}
-
-
-class OwnError(CounterpoiseError):
-    """The folder, the pattern or the table does not say which sounds there are; the message names what was found."""
 
 
 class Found(NamedTuple):
-    """A file and what is known of it, as people wrote it."""
+    """A file, or a stretch of it, and what is known of it, as people wrote it."""
 
     path: str
     label: str  # "" where there is none; intake rejects such a file
     source: str  # the recording that it was cut from
-    fold: int = 0
+    fold: int = tables.NO_FOLD
+    begin: float | None = None  # s
+    end: float | None = None
 
 
-def listing(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
-    """List the sound files of the chosen classes; no file is opened but the table.
+@dataclass(frozen=True)
+class Collection:
+    """What lies below `data.path`.
 
-    With `data.labels: folder` the label is the folder in which a file lies directly: `birds/day 1/a.wav` is of the
-    class `day_1`. With `pattern`, the regular expression is searched in the path below `data.path`, written with `/`:
-    its group `label` is the label, its group `source` the recording; `^(?P<label>[^/]+)/` takes the first folder. With
-    `table`, each row names a file, relative to `data.path` or to the table, with its label and, where the table has
-    the columns, its recording and fold. Otherwise each file is its own recording.
+    Attributes:
+        found: sorted by path and time.
+        names: display name of each class by slug, sorted by slug.
+        slugs: the slug of each label.
+        alone: for each of `found`, whether it counts as its own recording because nothing says which one it is of.
+    """
 
-    Hidden files and folders are passed over. What DVC would not track is not taken: a link to a folder is listed like a
-    file without a label, so that the intake reports it, and a table or a row that leads out of `data.path` is an error.
+    found: list[Found]
+    names: dict[str, str]
+    slugs: dict[str, str]
+    alone: list[bool]
+    passed_over: pd.DataFrame
+    noted: pd.DataFrame
+    remarks: tuple[Remark, ...]
+
+    @property
+    def folds(self) -> set[int]:
+        """Those that files bring; :data:`tables.NO_FOLD` where some bring none."""
+        return {one.fold for one in self.found if one.label}
+
+
+def listed(data: Data, classes: Mapping[str, str], raw: Path) -> Listing:
+    """List the sound files of the chosen classes. Tables are read; of other files at most the first bytes are.
+
+    With `data.labels: folder` the label is a folder in which a file lies, by `data.label_level` the last one:
+    `birds/day 1/a.wav` is of the class `day_1`. With `pattern`, the regular expression is searched in the path below
+    `data.path`, written with `/`: its group `label` is the label, its group `source` the recording;
+    `^(?P<label>[^/]+)/` takes the first folder. With `table`, each row names a file, relative to `data.path` or to the
+    table, with its label and, where the table has the columns, its recording, its fold, and the stretch of it that is
+    meant. `data.source_pattern` says the recording otherwise. Else each file is its own recording.
+
+    Folders called train, val and test are a split, see :mod:`counterpoise.datasets.presplit`.
+
+    Hidden files and folders are passed over. Links to folders are followed, each folder once; a link to a folder that
+    is already listed, or that holds `data.path` itself, is listed like a file without a label, so that the intake
+    reports it.
 
     Args:
-        data: `path`, `labels`, `pattern`, `table`, `columns`.
+        data: `path`, `labels`, `label_level`, `split_folders`, `pattern`, `source_pattern`, `table`, `columns`.
         classes: slug to display name; other labels are left out.
         raw: where sources that make or fetch audio put it; unused here.
 
     Returns:
-        Columns `tables.FILES`, sorted by path; a label is "" where a file has none.
+        The files sorted by path; a label is "" where a file has none. And all that is passed over.
 
     Raises:
         OwnError: no folder, no sound, no usable pattern or table, two labels with one slug, or a class without files.
     """
-    found = _find(data)
-    names = _names(found)
-    missing = [name for name in classes if name not in names]
-    if missing:
-        count = Counter(slug(one.label) for one in found if one.label)
-        there = ", ".join(f"{name} ({count[name]} files)" for name in names) or "none"
+    own = look(data)
+    if missing := [name for name in classes if name not in own.names]:
+        count = Counter(own.slugs[one.label] for one in own.found if one.label)
+        there = ", ".join(f"{name} ({count[name]} files)" for name in own.names) or "none"
         raise OwnError(
             f"{data.path} has no sounds of the class {', '.join(missing)}. The classes found there: {there}. Correct "
             "`classes` in params.yaml, or `make use PRESET=own` writes those found; then run `dvc repro`."
         )
-    slugs = {label: name for name, label in names.items()} | {"": ""}
+    slugs = own.slugs | {"": ""}
     rows = [
         {"path": one.path, "label": slugs[one.label], "source_id": one.source, "fold": one.fold}
-        for one in found
+        | {"begin": one.begin, "end": one.end}
+        for one in own.found
         if not one.label or slugs[one.label] in classes
     ]
-    return tables.table(rows, tables.FILES)
+    others = {slug: name for slug, name in own.names.items() if slug not in classes}
+    return Listing(
+        tables.table(rows, tables.FILES),
+        pd.concat([own.passed_over, _left_out(data, own, others)], ignore_index=True),
+        own.noted[own.noted.path.isin({printable(str(row["path"])) for row in rows})].reset_index(drop=True),
+        own.remarks,
+        tuple(others.values()),
+    )
+
+
+def listing(data: Data, classes: Mapping[str, str], raw: Path) -> pd.DataFrame:
+    """The files alone, columns `tables.FILES`; see :func:`listed`."""
+    return listed(data, classes, raw).files
 
 
 def find_classes(data: Data) -> dict[str, str]:
     """The classes that the files have: display name by slug, sorted by slug.
 
     Raises:
-        OwnError: as :func:`listing`, or no file has a label.
+        OwnError: as :func:`listed`, or no file has a label.
     """
-    found = _find(data)
-    names = _names(found)
-    if not names:
+    return labelled(data).names
+
+
+def labelled(data: Data) -> Collection:
+    """What lies below `data.path`, with at least one class.
+
+    Raises:
+        OwnError: as :func:`listed`, or no file has a label.
+    """
+    own = look(data)
+    if not own.names:
         raise OwnError(
-            f"None of the {len(found)} sound files below {data.path} has a label. Put the sounds of each class into a "
-            "folder of their own, or set data.labels to pattern or table in params.yaml."
+            f"None of the {len(own.found)} sound files below {data.path} has a label. Put the sounds of each class "
+            "into a folder of their own, or set data.labels to pattern or table in params.yaml."
         )
-    return names
+    return own
 
 
-def _find(data: Data) -> list[Found]:
+def look(data: Data) -> Collection:
+    """All that lies below `data.path`, whatever the classes in params.yaml.
+
+    Raises:
+        OwnError: as :func:`listed`.
+    """
     root = Path(data.path)
     if not root.is_dir():
         raise OwnError(f"No folder at data.path {data.path}: set it to the one that holds your sounds.")
-    found = _read_table(data, root) if data.labels == "table" else _walk(data, root)
-    return sorted(found, key=lambda one: one.path)
+    there = tree.walk(root, follow=False)
+    found, rejected, noted, remarks = (_by_table if data.labels == "table" else _by_place)(data, root, there)
+    found.sort(key=lambda one: (one.path, one.begin or 0.0, one.end or 0.0))
+    slugs = _slugs({one.label for one in found if one.label})
+    names = dict(sorted((name, label) for label, name in slugs.items()))
+    alone = [one.begin is None and one.source == _below(one.path, root) for one in found]
+    remarks = [*remarks, *_groups(data, root, found, alone)]
+    rejected = tables.table(rejected, tables.REJECTED)
+    return Collection(found, names, slugs, alone, rejected, tables.table(noted, tables.MENDED), tuple(remarks))
 
 
-def _names(found: list[Found]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for label in sorted({one.label for one in found if one.label}):
-        other = names.setdefault(slug(label), label)
-        if other != label:
-            raise OwnError(f"The labels {other!r} and {label!r} would both be the class {slug(label)}: rename one.")
-    return dict(sorted(names.items()))
+def _below(path: str, root: Path) -> str:
+    file = Path(path)
+    below = file.relative_to(root) if file.is_relative_to(root) else file
+    return printable(unicodedata.normalize("NFC", below.as_posix()))
+
+
+def _slugs(labels: set[str]) -> dict[str, str]:
+    """The slug of each label. Labels that differ by signs alone, as C and C#, or 1 and -1, get these written out."""
+    of_slug = defaultdict(list)
+    for label in sorted(labels):
+        of_slug[slug(label)].append(label)
+    slugs: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for name, own in of_slug.items():
+        for label in own:
+            one = name if len(own) == 1 else slug(_spelled(label))
+            if other := taken.get(one):
+                raise OwnError(f"The labels {other!r} and {label!r} would both be the class {one}: rename one.")
+            taken[one], slugs[label] = label, one
+    return slugs
+
+
+def _spelled(label: str) -> str:
+    text = re.sub(r"^[-−](?=\s*[\w.])", "minus ", label)
+    return "".join(SPELLED.get(character, character) for character in text)
 
 
 def _written(text: str) -> str:
@@ -119,206 +197,217 @@ def _written(text: str) -> str:
     return " ".join(printable(text).split())
 
 
-def _walk(data: Data, root: Path) -> list[Found]:
-    pattern = _compile(data.pattern) if data.labels == "pattern" else None
-    files, links = files_below(root, follow=False)
-    endings = Counter(file.suffix.lower() for file in files)
-    sounds = [file for file in files if is_sound(file)]
+def _left_out(data: Data, own: Collection, others: Mapping[str, str]) -> pd.DataFrame:
+    """A row for each class that params.yaml does not name."""
+    rows = []
+    for name, label in others.items():
+        paths = [one.path for one in own.found if own.slugs.get(one.label) == name]
+        reason = f"class left out: `classes` does not name it; {len(paths):,} file(s) or events of {label!r}"
+        rows.append({"path": printable(paths[0]), "label": name, "kind": tables.LEFT_OUT, "reason": reason})
+    return tables.table(rows, tables.REJECTED)
+
+
+# By folder and pattern
+
+
+def _by_place(data: Data, root: Path, there: tree.Tree) -> tuple[list[Found], list[dict], list[dict], list[Remark]]:
+    pattern = _compile(data.pattern, "label") if data.labels == "pattern" else None
+    source_pattern = _compile(data.source_pattern, "source") if data.source_pattern else None
+    sounds = [file for file in there.files if tree.is_sound(file)]
     if not sounds:
-        there = ", ".join(f"{n} {ending or 'without an ending'}" for ending, n in endings.most_common(5)) or "no files"
-        behind = f" {len(links)} links to folders are not followed: put the folders themselves there." if links else ""
-        raise OwnError(
-            f"No sound file below {data.path} (there: {there}). Sounds end in {', '.join(EXTENSIONS)}.{behind}"
-        )
+        endings = Counter(file.suffix.lower() for file in there.files)
+        what = ", ".join(f"{n} {ending or 'without an ending'}" for ending, n in endings.most_common(5)) or "no files"
+        known, links = ", ".join(tree.EXTENSIONS[:11]), len(there.loops)
+        behind = f" {links} links to folders are not followed: put the folders themselves there." if links else ""
+        raise OwnError(f"No sound file below {data.path} (there: {what}). Sounds end in {known} and the like.{behind}")
+    folders = [file.relative_to(root).parts[:-1] for file in sounds]
+    split = presplit.level(folders) if data.split_folders else None
+    remarks = _of_split(data, root, sounds, folders, split)
     found = []
-    names = [unicodedata.normalize("NFC", file.relative_to(root).as_posix()) for file in sounds]
-    matches = [None] * len(names) if pattern is None else _searched(pattern, names)
-    for file, below, match in zip(sounds, names, matches, strict=True):
-        if pattern is None:
-            groups = {"label": file.parent.name if file.parent != root else ""}
-        else:
+    for file, above in zip(sounds, folders, strict=True):
+        below = unicodedata.normalize("NFC", file.relative_to(root).as_posix())
+        fold = tables.NO_FOLD
+        if split and len(above) > split[0]:
+            fold = split[1][above[split[0]]]
+            above = above[: split[0]] + above[split[0] + 1 :]
+        groups: dict[str, str | None] = {"label": _at_level(above, data.label_level)}
+        if pattern is not None:
+            match = pattern(below)
             groups = match.groupdict() if match else {}
-        source = printable(groups.get("source") or below)
-        found.append(Found(file.as_posix(), _written(groups.get("label") or ""), source))
-    return found + [Found(link.as_posix(), "", printable(link.as_posix())) for link in links]
+        source = groups.get("source")
+        if source_pattern is not None:
+            match = source_pattern(below)
+            source = match["source"] if match else None
+        found.append(Found(file.as_posix(), _written(groups.get("label") or ""), printable(source or below), fold))
+    if data.labels == "folder":
+        remarks += _of_levels(data, root, sounds, folders, split)
+    found += [Found(link.as_posix(), "", printable(link.as_posix())) for link in there.loops]
+    is_listed = set(sounds)
+    beside = tree.passed_over(root, (file for file in there.files if file not in is_listed), there.hidden)
+    return found, beside.to_dict("records"), [], remarks
 
 
-def _searched(pattern: regex.Pattern, paths: list[str]) -> list[regex.Match | None]:
-    """Search paths, for a limited time: some patterns would take longer than anybody waits."""
-    found, begun = [], time.process_time()
-    for below in paths:
+def _at_level(folders: tuple[str, ...], level: int) -> str:
+    at = level - 1 if level > 0 else len(folders) + level
+    return folders[at] if 0 <= at < len(folders) else ""
+
+
+class Search:
+    """Searches paths for a pattern, for a limited time: some patterns would take longer than anybody waits."""
+
+    def __init__(self, pattern: regex.Pattern, key: str) -> None:
+        self._pattern, self._key, self._left = pattern, key, PATIENCE
+
+    def __call__(self, path: str) -> regex.Match | None:
+        begun = time.process_time()
         try:
-            left = PATIENCE - (time.process_time() - begun)
-            found.append(pattern.search(below, timeout=max(left, 0.01)))
+            return self._pattern.search(path, timeout=max(self._left, 0.01))
         except TimeoutError:
             raise OwnError(
-                f"data.pattern {pattern.pattern!r} takes longer than {PATIENCE:g} s; it came to {printable(below)!r}. "
-                "Repetitions within repetitions, as in (a+)+, do that: write it without them."
+                f"{self._key} {self._pattern.pattern!r} takes longer than {PATIENCE:g} s; it came to "
+                f"{printable(path)!r}. Repetitions within repetitions, as in (a+)+, do that: write it without them."
             ) from None
-    return found
+        finally:
+            self._left -= time.process_time() - begun
 
 
-def _compile(pattern: str | None) -> regex.Pattern:
+def _compile(pattern: str | None, group: str) -> Search:
     needed = "It needs a group (?P<label>...) and may have (?P<source>...), as in ^(?P<label>[a-z]+)_(?P<source>[0-9]+)"
+    key = "data.pattern"
+    if group == "source":
+        needed, key = "It needs a group (?P<source>...), as in ^(?P<source>[^/]+)/", "data.source_pattern"
     if not pattern:
         raise OwnError(f"data.labels is pattern, so data.pattern must be a regular expression. {needed}.")
     try:
         compiled = regex.compile(pattern)
     except (regex.error, RecursionError, OverflowError) as error:
-        raise OwnError(f"data.pattern {pattern!r} is no regular expression: {error}. {needed}.") from None
-    if "label" not in compiled.groupindex:
-        raise OwnError(f"data.pattern {pattern!r} has no group `label`. {needed}.")
-    return compiled
+        raise OwnError(f"{key} {pattern!r} is no regular expression: {error}. {needed}.") from None
+    if group not in compiled.groupindex:
+        raise OwnError(f"{key} {pattern!r} has no group `{group}`. {needed}.")
+    return Search(compiled, key)
 
 
-def is_sound(file: Path) -> bool:
-    """Whether a file's name ends as those of sounds do, be they sounds that cannot be read."""
-    return file.suffix.lower()[1:] in EXTENSIONS + UNREADABLE
-
-
-def files_below(root: Path, follow: bool = True) -> tuple[list[Path], list[Path]]:
-    """The files that are not hidden, and the links that would lead in a circle. Every folder is entered once.
-
-    Args:
-        follow: enter folders behind links. Otherwise all such links are returned beside the files: DVC does not see
-            what changes behind them.
+def _of_split(
+    data: Data, root: Path, sounds: list[Path], folders: list[tuple], split: tuple[int, dict[str, int]] | None
+) -> list[Remark]:
+    """What is said of folders that are a split.
 
     Raises:
-        OwnError: a folder cannot be listed.
+        OwnError: sounds lie outside of them, or all lie in them without a folder that would be their class.
     """
-    entered: set[tuple[int, int]] = set()
-    files, links, loops = [], [], []
-    folders = [root]
-    while folders or links:
-        if folders:
-            folder = folders.pop()
-            identity = _identity(folder)
-            if identity in entered:  # met again below a link
-                continue
-        else:  # links wait until all that really lies here is listed
-            folder = links.pop(0)
-            identity = _identity(folder)
-            if identity in entered or root.resolve().is_relative_to(folder.resolve()):
-                loops.append(folder)
-                continue
-        entered.add(identity)
-        for entry in _entries(folder):
-            path = folder / entry.name
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-            elif os.path.isdir(path):
-                (links if follow else loops).append(path)
-            else:
-                files.append(path)
-    return files, loops
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _entries(folder: Path) -> list[os.DirEntry]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise OwnError(f"The folder {folder} cannot be listed: {error.strerror}. Mend it or move it away.") from None
-
-
-def _read_table(data: Data, root: Path) -> list[Found]:
-    if not data.table:
-        raise OwnError(f"data.labels is table, so data.table must name one ({', '.join(TABLES)}).")
-    path = root / data.table
-    if path.exists() and not _is_tracked(path, root):
+    if split is None:
+        return []
+    level, fold_of = split
+    parts = ", ".join(printable(name) for name in sorted(fold_of, key=lambda name: (fold_of[name], name)))
+    outside = [file for file, above in zip(sounds, folders) if len(above) <= level and above]
+    if outside:
+        named = ", ".join(printable(file.relative_to(root).as_posix()) for file in outside[:NAMED])
         raise OwnError(
-            f"data.table {path} lies outside data.path {root}, so DVC would not see a change in it. Move it into the "
-            "folder."
+            f"The folders {parts} are a split, and {len(outside)} sound(s) lie in none of them, e.g. {named}. Move "
+            "these into one of them, or set data.split_folders to false if these folders are classes."
         )
-    rows = _rows(path)
-    columns = COLUMNS | dict(data.columns)
-    there = list(dict.fromkeys(name for row in rows for name in row))
-    optional = {key for key in ("source", "fold") if columns[key] == COLUMNS[key]}
-    missing = [columns[key] for key in columns if columns[key] not in there and key not in optional]
-    if missing:
+    if data.labels == "folder" and max(map(len, folders)) == 1:
         raise OwnError(
-            f"{path} has no column {', '.join(missing)}; its columns are {', '.join(there)}. "
-            "Name those that hold the file and the label in data.columns."
+            f"The folders {parts} are a split, and the sounds lie in them without a folder for each class. Say by "
+            "data.labels pattern or table what the label is, or set data.split_folders to false if these are classes."
         )
-    found: dict[str, Found] = {}
-    problems = []
-    for number, row in enumerate(rows, start=1):
-        cell = {key: row.get(name, "") for key, name in columns.items()}
-        if not re.fullmatch(r"(\d{1,9}(\.0*)?)?", cell["fold"].strip(), re.ASCII) or not cell["file"].strip():
-            problems.append(f"row {number}: the file is {cell['file']!r} and the fold {cell['fold']!r}")
-            continue
-        file = _locate(cell["file"], (root, path.parent))
-        if not _is_tracked(file, root):
-            problems.append(f"row {number}: {file} lies outside {root}, so DVC would not see a change in it")
-            continue
-        below = file.relative_to(root) if file.is_relative_to(root) else file
-        source = printable(cell["source"].strip() or below.as_posix())
-        one = Found(file.as_posix(), _written(cell["label"]), source, int(float(cell["fold"].strip() or 0)))
-        first = found.setdefault(one.path, one)
-        if first != one:
-            problems.append(f"row {number}: {file} is {one[1:]}, but an earlier row says {first[1:]}")
-    if problems:
-        shown = "\n  ".join(printable(problem) for problem in problems[:10])
-        outside = "\nMove or copy files into data.path, or set it to a folder that holds all."
-        more = outside if any(" lies outside " in problem for problem in problems) else ""
-        raise OwnError(f"{path} has {len(problems)} row(s) that cannot be used:\n  {shown}{more}")
-    return list(found.values())
+    settings = presplit.settings(fold_of.values())
+    said = ", ".join(f"{name} is fold {fold}" for name, fold in sorted(fold_of.items(), key=lambda item: item[1]))
+    return [
+        Remark(
+            "split_folders",
+            f"The folders {parts} are a split, and no classes: {printable(said)}.",
+            "Nobody else is held out, and data.folds is not used.",
+            "`counterpoise use own` sets `split` so; set data.split_folders to false if these are classes.",
+            settings=settings,
+        )
+    ]
 
 
-def _is_tracked(file: Path, root: Path) -> bool:
-    """Whether DVC hashes a file with data.path: it lies below it by name, and no folder on the way is a link."""
-    path, top = Path(os.path.abspath(file)), Path(os.path.abspath(root))
-    between = [folder for folder in path.parents if folder != top and folder.is_relative_to(top)]
-    return path.is_relative_to(top) and not any(folder.is_symlink() for folder in between)
+def _of_levels(
+    data: Data, root: Path, sounds: list[Path], folders: list[tuple], split: tuple[int, dict[str, int]] | None
+) -> list[Remark]:
+    """A word on the first folders where the last ones do not seem to be the classes."""
+    if split:
+        folders = [above[: split[0]] + above[split[0] + 1 :] for above in folders]
+    deep = [above for above in folders if len(above) > 1]
+    if data.label_level != -1 or len(deep) <= len(folders) / 2:
+        return []
+    first, last = {above[0] for above in deep}, {above[-1] for above in deep}
+    pairs = {(above[0], above[-1]) for above in deep}
+    shared = len(pairs) > len(last)  # a last folder lies in several of the first: the years in dog/2021, cat/2021
+    if len(first) < 2 or not (shared or len(last) > 2 * len(first)):
+        return []
+    names = ", ".join(printable(name) for name in sorted(first)[:8]) + (", …" if len(first) > 8 else "")
+    return [
+        Remark(
+            "label_level",
+            f"Labels are the last folders, of which there are {len(last)}; the first ones are {len(first)}: {names}.",
+            "A folder name that lies in several others becomes one class."
+            if shared
+            else "Each of the last becomes a class of its own.",
+            "If the first folders are the classes, set data.label_level to 1, and use the preset `own` again.",
+            settings={"data.label_level": 1},
+        )
+    ]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """A table's rows, every cell as text."""
-    if path.suffix.lower() not in TABLES:
-        raise OwnError(f"data.table {path} is no table that can be read: {', '.join(TABLES)} can.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = _objects(text) if path.suffix.lower() == ".json" else _lines(text)
-    except OSError as error:
-        raise OwnError(f"data.table {path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        raise OwnError(
-            f"data.table {path} cannot be read: it is nested too deeply. It must be a list of objects."
-        ) from None
-    except (ValueError, csv.Error) as error:  # no UTF-8, no JSON, or a row that does not fit
-        raise OwnError(f"data.table {path} cannot be read: {error}. Save it as UTF-8 text.") from None
-    if not rows:
-        raise OwnError(f"data.table {path} has no rows.")
-    return rows
+# By table
 
 
-def _objects(text: str) -> list[dict[str, str]]:
-    rows = json.loads(text)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("it must be a list of objects")
-    return [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+def _by_table(data: Data, root: Path, there: tree.Tree) -> tuple[list[Found], list[dict], list[dict], list[Remark]]:
+    source_pattern = _compile(data.source_pattern, "source") if data.source_pattern else None
+    read = label_table.read(data, root, there)
+    found = []
+    for row in read.rows:
+        below = _below(row.file.as_posix(), root)
+        source = row.source
+        if source_pattern is not None:
+            match = source_pattern(below)
+            source = printable(match["source"]) if match else ""
+        fold = tables.NO_FOLD if row.fold is None else row.fold
+        found.append(Found(row.file.as_posix(), row.label, source or below, fold, row.begin, row.end))
+    named = {row.file for row in read.rows} | set(read.tables)
+    others = [file for file in there.files if file not in named]
+    sounds = {file for file in others if tree.is_sound(file)}
+    rejected = [
+        {"path": printable(file.as_posix()), "label": "", "kind": tables.LEFT_OUT}
+        | {"reason": "not in the table: no row of data.table names it"}
+        for file in sorted(sounds)
+    ]
+    beside = tree.passed_over(root, (file for file in others if file not in sounds), there.hidden)
+    noted = [{"path": printable(file.as_posix()), "kind": "events overlap", "note": note} for file, note in read.notes]
+    return found, [*rejected, *beside.to_dict("records")], noted, read.remarks
 
 
-def _lines(text: str) -> list[dict[str, str]]:
-    header = text.partition("\n")[0]
-    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
-    for number, row in enumerate(rows, start=1):
-        if None in row or None in row.values():
-            raise ValueError(f"row {number} has not as many cells as the header (quote a cell that holds a comma)")
-    return rows
+# Recordings
 
 
-def _locate(file: str, folders: tuple[Path, ...]) -> Path:
-    """The file that a table means, in whichever of Unicode's forms its name is stored."""
-    for folder in folders:
-        for form in (file, unicodedata.normalize("NFC", file), unicodedata.normalize("NFD", file)):
-            if os.path.exists(folder / form):
-                return folder / form
-    return folders[0] / file
+def _groups(data: Data, root: Path, found: list[Found], alone: list[bool]) -> list[Remark]:
+    """A pattern of names that share something, where files count as their own recordings."""
+    files = [one for one, is_alone in zip(found, alone, strict=True) if is_alone and one.label]
+    if data.source_pattern or len(files) < len(found) / 2:
+        return []
+    paths = [_below(one.path, root) for one in files]
+    proposals = grouping.propose(paths, [one.label for one in files])
+    if data.labels == "folder":  # the folder is no recording where it is the class
+        proposals = [one for one in proposals if not one.pattern.startswith("^") or data.label_level != -1]
+    if not proposals:
+        return []
+    best, *others = proposals
+    name, many = best.example
+    return [
+        Remark(
+            "groups",
+            f"Names of files begin alike: by data.source_pattern {best.pattern} there are {best.recordings:,} "
+            f"recordings instead of {len(files):,}.",
+            "If such files are of one recording, one device or one animal, they may train and be tested at once now, "
+            "and scores come out too high.",
+            "If so, set it in params.yaml.",
+            (
+                f"{printable(name)}: {many} files",
+                *(f"or {one.pattern}: {one.recordings:,} recordings" for one in others),
+            ),
+            {"data.source_pattern": best.pattern},
+        )
+    ]

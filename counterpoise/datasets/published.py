@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from counterpoise.core import CounterpoiseError, tables
+from counterpoise.datasets import tree
 from counterpoise.datasets.fetch import Archive, fetch
 from counterpoise.datasets.settings import Data
 
@@ -35,7 +36,8 @@ def listing(collection: Published, data: Data, classes: Mapping[str, str], raw: 
     """The files of the classes asked for, in the table's order; no audio is touched, so a file may be missing.
 
     Args:
-        data: `path` is the collection's folder or the one above it, unless `download` is set.
+        data: `path` is the collection's folder or one above it, unless `download` is set. Others repack collections
+            in other folders; the table and the files are then found by their names.
         classes: slug → display name; the collection's own class names are the slugs. Others are left out.
         raw: where a downloaded collection is unpacked.
 
@@ -47,18 +49,19 @@ def listing(collection: Published, data: Data, classes: Mapping[str, str], raw: 
         fetch.FetchError: the collection could not be downloaded.
     """
     start = fetch(collection.archive, raw, collection.check) if data.download else Path(data.path)
-    root = find(collection, start)
-    table = _read_table(collection, root / collection.table)
+    path = find_table(collection, start)
+    table = _read_table(collection, path)
     there = sorted(table[collection.label].unique())
     unknown = [slug for slug in classes if slug not in there]
     if unknown:
         name = collection.archive.name
         raise PublishedError(f"{name} has no class {', '.join(unknown)}; its classes are {', '.join(there)}")
     table = table[table[collection.label].isin(list(classes))]
+    place = _places(collection, path, start, table)
     return tables.table(
         [
             {
-                "path": (root / collection.audio.format(file=file, fold=fold)).as_posix(),
+                "path": place(file, fold).as_posix(),
                 "label": label,
                 "source_id": f"fs{source}",
                 "fold": int(fold),
@@ -77,6 +80,44 @@ def find(collection: Published, start: Path) -> Path:
             return root
     looked = ", ".join(str(root / collection.table) for root in roots)
     raise PublishedError(f"No {collection.archive.name} at {start}: none of {looked} is there. {_get_it(collection)}")
+
+
+def find_table(collection: Published, start: Path) -> Path:
+    """The collection's table: where it was published, or elsewhere below the place, as others repack it.
+
+    Raises:
+        PublishedError: there is none, or there are several.
+    """
+    try:
+        return find(collection, start) / collection.table
+    except PublishedError:
+        name = Path(collection.table).name.casefold()
+        if not start.is_dir():
+            raise
+        there = [file for file in tree.walk(start).files if file.name.casefold() == name]
+        if not there:
+            raise
+        if len(there) > 1:
+            named = ", ".join(map(str, there))
+            raise PublishedError(f"{start} holds {len(there)} tables of {collection.archive.name}: {named}.") from None
+        return there[0]
+
+
+def _places(collection: Published, path: Path, start: Path, table: pd.DataFrame) -> Callable[[str, str], Path]:
+    """Where each file lies: as published, beside the table in the same folders without `audio`, or wherever it is.
+
+    Of several files of one name, as of other rates, that one is taken which lies in the fewest folders.
+    """
+    published = path.parent.parent if path.as_posix().endswith(f"/{collection.table}") else path.parent
+    first = dict(zip(table[collection.file], table[collection.fold]))
+    if all((published / collection.audio.format(file=file, fold=fold)).exists() for file, fold in [*first.items()][:1]):
+        return lambda file, fold: published / collection.audio.format(file=file, fold=fold)
+    named: dict[str, list[Path]] = {}
+    for file in tree.walk(start).files:
+        named.setdefault(file.name, []).append(file)
+    for files in named.values():
+        files.sort(key=lambda file: (len(file.parts), file))
+    return lambda file, fold: named.get(file, [published / collection.audio.format(file=file, fold=fold)])[0]
 
 
 def _get_it(collection: Published) -> str:

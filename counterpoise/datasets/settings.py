@@ -2,9 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from counterpoise.core.settings import Fraction, Section, Slug
+
+
+def _not_zero(level: int) -> int:
+    if not level:
+        raise ValueError("levels count from 1, or from -1 backwards; 0 is none")
+    return level
 
 
 class Scarce(Section):
@@ -22,9 +28,14 @@ class Data(Section):
     unlabelled: str = Field(min_length=1)  # a folder of sounds without labels; read in place
     download: bool  # urbansound8k and esc50: fetch the collection instead of reading `path`
     labels: Literal["folder", "pattern", "table"]  # own only: where a clip's label comes from
+    label_level: Annotated[
+        int, AfterValidator(_not_zero)
+    ]  # own, folder: which folder is the label, 1 the first below `path`, -1 the last
+    split_folders: bool  # own: folders called train, val, test are a split, and no classes
     pattern: str | None  # own: regular expression with (?P<label>...) and perhaps (?P<source>...)
-    table: str | None  # own: CSV, TSV or JSON, from `path`
-    columns: dict[Literal["file", "label", "source", "fold"], str]  # own: the table's names for these
+    source_pattern: str | None  # own: regular expression with (?P<source>...), the recording
+    table: str | None  # own: CSV, TSV, JSON, JSON lines, Audacity's labels or Raven's selections, from `path`
+    columns: dict[Literal["file", "label", "source", "fold", "begin", "end"], str]  # own: the table's names for these
     min_seconds: PositiveFloat  # shorter files are rejected
     max_seconds: Annotated[float, Field(gt=0, le=600)]  # longer files are cut
     clip_seconds: PositiveFloat  # into clips of this length, which keep their source

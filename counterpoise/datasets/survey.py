@@ -11,13 +11,13 @@ import pandas as pd
 
 from counterpoise.core import tables
 from counterpoise.core.naming import printable
-from counterpoise.datasets import dogs, esc50, folds, intake, own, unlabelled, urbansound8k
-from counterpoise.datasets.collect import LISTINGS
+from counterpoise.datasets import dogs, folds, intake, unlabelled
+from counterpoise.datasets.collect import LISTINGS, PUBLISHED
 from counterpoise.datasets.fetch import Archive
 from counterpoise.datasets.intake import Admission
+from counterpoise.datasets.listing import Listing
 from counterpoise.datasets.settings import Data
 
-PUBLISHED = {"urbansound8k": urbansound8k.COLLECTION, "esc50": esc50.COLLECTION}
 LONGER = 0.01  # s; a clip that is longer by no more than this loses nothing: it is the rounding of a resampler
 MOST = 0.95  # share of clips that a length should hold
 
@@ -34,7 +34,7 @@ class Survey:
         added: the same of files without labels.
         added_files: how many of these there are.
         alone: files that are their own recording because nothing says which one they were cut from.
-        others: classes of the collection that are left out, as people wrote them; known of `own` alone.
+        listed: all that the listing says; of collections that are made or fetched nothing.
     """
 
     state: Literal["there", "made", "fetched"]
@@ -44,7 +44,7 @@ class Survey:
     added: Admission
     added_files: int
     alone: int
-    others: list[str]
+    listed: Listing
 
 
 def survey(data: Data, classes: Mapping[str, str], raw: Path) -> Survey:
@@ -63,8 +63,8 @@ def survey(data: Data, classes: Mapping[str, str], raw: Path) -> Survey:
     added = intake.foresee(without, raw, data, "unlabelled")
     state: Literal["there", "made", "fetched"] = "there"
     archive: Archive | None = None
-    others: list[str] = []
     files = tables.table([], tables.FILES)
+    listed = Listing(files, tables.table([], tables.REJECTED), tables.table([], tables.MENDED))
     if data.dataset == "dogs":
         state = "made"
         rejected, mended = tables.table([], tables.REJECTED), tables.table([], tables.MENDED)
@@ -73,12 +73,12 @@ def survey(data: Data, classes: Mapping[str, str], raw: Path) -> Survey:
         state, archive = "fetched", PUBLISHED[data.dataset].archive
         admitted = intake.foresee(files, raw, data)
     else:
-        files = LISTINGS[data.dataset](data, classes, raw)
+        listed = LISTINGS[data.dataset](data, classes, raw)
+        files = listed.files
         admitted = intake.foresee(files, raw, data)
-        if data.dataset == "own":
-            others = [name for slug, name in own.find_classes(data).items() if slug not in classes]
-    alone = sum(map(_is_alone, files.path, files.source_id, [data.path] * len(files)))
-    return Survey(state, archive, files, admitted, added, len(without), alone, others)
+    whole = files[files.begin.isna()]
+    alone = sum(map(_is_alone, whole.path, whole.source_id, [data.path] * len(whole)))
+    return Survey(state, archive, files, admitted, added, len(without), alone, listed)
 
 
 def _is_fetched(data: Data, raw: Path) -> bool:
@@ -94,12 +94,12 @@ def deal(clips: pd.DataFrame, data: Data) -> pd.DataFrame:
     """The clips with the folds that the stage `download` will give them, unless equal sounds are among them.
 
     Args:
-        clips: columns `tables.CLIPS`; fold 0 is none.
+        clips: columns `tables.CLIPS`.
 
     Raises:
         CollectionError: they cannot be dealt into so many folds.
     """
-    return clips if (clips.fold != 0).all() else folds.assign_folds(clips, data.folds, data.seed)
+    return clips if (clips.fold != tables.NO_FOLD).all() else folds.assign_folds(clips, data.folds, data.seed)
 
 
 @dataclass(frozen=True)

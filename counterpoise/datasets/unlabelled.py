@@ -7,24 +7,27 @@ import pandas as pd
 
 from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import UNLABELLED, printable
-from counterpoise.datasets import own
+from counterpoise.datasets import tree
+from counterpoise.datasets.listing import Listing
 from counterpoise.datasets.settings import Data
+
+README = "README.md"  # what the repository itself puts into an empty folder
 
 
 class UnlabelledError(CounterpoiseError):
     """The folder of unlabelled sounds cannot be used; the message says why."""
 
 
-def listing(data: Data) -> pd.DataFrame:
-    """List the sound files below `data.unlabelled`; no file is opened. Folders, links and names are as in `own`.
+def listed(data: Data) -> Listing:
+    """List the sound files below `data.unlabelled`. Folders, links and names are as in `own`.
 
     Returns:
-        Columns `tables.FILES`, sorted by path, perhaps without rows. The label is :data:`naming.UNLABELLED`. Each file
-        is its own recording, and has no fold.
+        The files sorted by path, perhaps none, and what is passed over. The label is :data:`naming.UNLABELLED`. Each
+        file is its own recording, and has no fold.
 
     Raises:
         UnlabelledError: there is no such folder, or it is one with `data.path`: see :func:`check_apart`.
-        own.OwnError: a folder cannot be listed.
+        OwnError: a folder cannot be listed.
     """
     root = Path(data.unlabelled)
     if not root.is_dir():
@@ -33,13 +36,21 @@ def listing(data: Data) -> pd.DataFrame:
             "An empty one will do where there are none."
         )
     check_apart(data)
-    files, links = own.files_below(root, follow=False)
-    found = {file.as_posix(): file.relative_to(root).as_posix() for file in [*filter(own.is_sound, files), *links]}
+    there = tree.walk(root, follow=False)
+    sounds = {file for file in there.files if tree.is_sound(file)}
+    found = {file.as_posix(): file.relative_to(root).as_posix() for file in [*sounds, *there.loops]}
     rows = [
-        {"path": path, "label": UNLABELLED, "source_id": f"{UNLABELLED}/{printable(below)}", "fold": 0}
+        {"path": path, "label": UNLABELLED, "source_id": f"{UNLABELLED}/{printable(below)}", "fold": tables.NO_FOLD}
         for path, below in sorted(found.items())
     ]
-    return tables.table(rows, tables.FILES)
+    beside = [file for file in there.files if file not in sounds and file != root / README]
+    passed_over = tree.passed_over(root, beside, there.hidden, UNLABELLED)
+    return Listing(tables.table(rows, tables.FILES), passed_over, tables.table([], tables.MENDED))
+
+
+def listing(data: Data) -> pd.DataFrame:
+    """The files alone, columns `tables.FILES`; see :func:`listed`."""
+    return listed(data).files
 
 
 def check_apart(data: Data) -> None:

@@ -12,7 +12,8 @@ from typing import TextIO
 
 from counterpoise.core import CounterpoiseError, progress, runtime
 from counterpoise.core.naming import printable
-from counterpoise.datasets import own
+from counterpoise.datasets import tree
+from counterpoise.datasets.listing import OwnError
 from counterpoise.inference import classify
 from counterpoise.inference.classify import Failure, Heard, Source
 from counterpoise.inference.formats import FORMATS, Format, Shown
@@ -135,12 +136,12 @@ def _listed(
         elif os.path.isdir(argument):
             root = Path(argument)
             try:
-                files = sorted(file for file in own.files_below(root)[0] if own.is_sound(file))
-            except own.OwnError as error:
+                files = sorted(file for file in tree.walk(root).files if tree.is_sound(file))
+            except OwnError as error:
                 failures.append(Failure(argument, str(error)))
                 continue
             if not files:
-                endings = ", ".join(own.EXTENSIONS)
+                endings = ", ".join(tree.EXTENSIONS)
                 failures.append(Failure(argument, f"no sound file in this folder; sounds end in {endings}"))
             sources += [Source(file.as_posix(), str(file)) for file in files]
             below |= {file.as_posix(): file.relative_to(root) for file in files}

@@ -35,13 +35,15 @@ class SplitError(CounterpoiseError):
 def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
     """Assign every clip to train, val, test or unused.
 
-    The answer for a clip depends on its own row and on the rows of its own class, and on nothing else.
+    The answer for a clip depends on its own row and on the rows of its own class, and, where classes share recordings
+    and one has few, on the other's.
 
     Args:
         clips: the columns clip_id, label, source_id and fold; any order, one class or many.
         split: the held-out folds; without `val_fold`, the share `val_fraction` of the other folds'
-            recordings is held out, whatever classes they hold.
+            recordings is held out, whatever classes they hold, but for those that a class needs to train.
         data: `limit` cuts a class's training recordings or clips. A higher limit keeps what a lower one kept.
+            `min_recordings` of each class are not held out by `val_fraction`.
 
     Returns:
         "train" | "val" | "test" | "unused", on the index of `clips`.
@@ -55,8 +57,7 @@ def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
             "Choose another fold, or set split.val_fold to null."
         )
     if split.val_fold is None:
-        shares = [seed_for("val", split.seed, source) / 2**63 for source in clips.source_id]  # uniform in 0..1
-        validation = np.array(shares) < split.val_fraction
+        validation = _by_chance(clips, split, data.min_recordings)
     else:
         validation = (clips.fold == split.val_fold).to_numpy()
     test = (clips.fold == split.test_fold).to_numpy()
@@ -67,6 +68,22 @@ def partition(clips: pd.DataFrame, split: Split, data: Data) -> pd.Series:
         turns = turns_of(clips[training], split.seed)
         partitions[training] = np.where(turns < allowed, "train", "unused")
     return pd.Series(partitions, index=clips.index, name="partition", dtype="str")
+
+
+def _by_chance(clips: pd.DataFrame, split: Split, min_recordings: int) -> np.ndarray:
+    """Which clips are of recordings that `val_fraction` holds out: bool `[clips]`.
+
+    A class of few recordings may lose all of them by chance, so those that would be held out last train where it has
+    fewer than `min_recordings` others.
+    """
+    shares = {source: seed_for("val", split.seed, source) / 2**63 for source in clips.source_id}  # uniform in 0..1
+    held_out = {source for source, share in shares.items() if share < split.val_fraction}
+    for _, own in clips[clips.fold != split.test_fold].groupby("label"):
+        recordings = set(own.source_id)
+        missing = min_recordings - len(recordings - held_out)
+        if missing > 0:
+            held_out -= set(sorted(recordings & held_out, key=lambda source: (-shares[source], source))[:missing])
+    return clips.source_id.isin(held_out).to_numpy()
 
 
 def partition_unlabelled(unlabelled: pd.DataFrame, related: pd.DataFrame, clips: pd.DataFrame) -> pd.Series:
@@ -110,17 +127,21 @@ def clip_turns(clips: pd.DataFrame, seed: int) -> np.ndarray:
     return turns
 
 
-def check_folds(clips: pd.DataFrame, split: Split) -> None:
-    """Stop where a held-out fold does not occur in the whole catalogue.
+def check_folds(folds: Iterable[int], split: Split) -> None:
+    """Stop where a held-out fold is none of those that the collection has.
+
+    Args:
+        folds: those of all clips, or those that the collection's listing promises.
+        split: the held-out folds.
 
     Raises:
         SplitError: the message names the folds that there are.
     """
-    folds = sorted(int(fold) for fold in clips.fold.unique())
+    folds = sorted({int(fold) for fold in folds})
     for key, fold in (("test_fold", split.test_fold), ("val_fold", split.val_fold)):
         if fold is not None and fold not in folds:
             raise SplitError(
-                f"split.{key} is {fold}, but no clip lies in that fold; the catalogue has the folds "
+                f"split.{key} is {fold}, but no clip lies in that fold; the collection has the folds "
                 f"{', '.join(map(str, folds)) or '(none: it is empty)'}. Set split.{key} to one of these."
             )
 
@@ -153,9 +174,32 @@ def check_amounts(
     if short:
         raise SplitError(
             "Some classes cannot be trained and tested:\n  " + "\n  ".join(short) + "\n"
+            f"{way_out(clips, list(labels), min_recordings, split)[0]}"
             "Add recordings, choose another split.test_fold, lower data.min_recordings, raise data.limit or "
             "data.scarce.limit, or remove the class from `classes`; then run `dvc repro`."
         )
+
+
+def way_out(clips: pd.DataFrame, labels: list[str], min_recordings: int, split: Split) -> tuple[str, dict[str, object]]:
+    """What would do with the recordings that there are: a line, and what to set by dotted key; or nothing.
+
+    Args:
+        clips, labels, min_recordings, split: as of :func:`check_amounts`.
+    """
+    recordings = clips.groupby("label").source_id.nunique().reindex(labels, fill_value=0)
+    all_there = clips.groupby("fold").label.apply(lambda own: set(labels) <= set(own))
+    good = [int(fold) for fold in all_there.index[all_there] if fold not in (split.test_fold, split.val_fold)]
+    if not all_there.get(split.test_fold, False) and good:
+        line = f"In fold {good[0]} every class has a clip: with split.test_fold {good[0]} each can be tested.\n"
+        return line, {"split.test_fold": good[0]}
+    fewest = int(recordings.min())
+    if all_there.get(split.test_fold, False) and min_recordings > 1 and fewest > 1:
+        line = (
+            "The most that these recordings allow is data.min_recordings: 1. Then such a class is learned from one "
+            "recording and tested on another, and its scores say little.\n"
+        )
+        return line, {"data.min_recordings": 1}
+    return "", {}
 
 
 def examples(real: pd.DataFrame, synthetic: pd.DataFrame | None, sha256: Callable[[str], str]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from counterpoise.codecs.codec import Codec
 from counterpoise.codecs.latents import Packed, Shelf
 from counterpoise.core import tables
 from counterpoise.core.naming import printable
-from counterpoise.datasets import intake, own
+from counterpoise.datasets import intake, tree
 from counterpoise.datasets.settings import Data
 from counterpoise.variations import VariationsError
 
@@ -54,13 +54,13 @@ def of_files(paths: Sequence[Path], label: str, data: Data, folder: Path) -> pd.
     """
     files = [Path(path.as_posix()) for path in paths if not path.is_dir()]
     for root in (path for path in paths if path.is_dir()):
-        found = sorted(file for file in own.files_below(root)[0] if own.is_sound(file))
+        found = sorted(file for file in tree.walk(root).files if tree.is_sound(file))
         if not found:
-            endings = ", ".join(own.EXTENSIONS)
+            endings = ", ".join(tree.EXTENSIONS)
             raise VariationsError(f"--from {root}: no sound file in this folder; sounds end in {endings}")
         files += found
     rows = [
-        {"path": str(file), "label": label, "source_id": printable(str(file)), "fold": 0}
+        {"path": str(file), "label": label, "source_id": printable(str(file)), "fold": tables.NO_FOLD}
         for file in dict.fromkeys(files)
     ]
     try:
