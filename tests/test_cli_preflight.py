@@ -86,7 +86,7 @@ def test_no_git_is_named_with_the_command_that_mends_it(repository):
 
 
 @pytest.mark.parametrize("key", ["path", "unlabelled"])
-@pytest.mark.parametrize("folder, out", [("data", "data/"), ("data/raw", "data/raw"), (".", "data/")])
+@pytest.mark.parametrize("folder, out", [("data", "data/"), ("data/raw", "data/raw")])
 def test_a_collection_where_the_pipeline_writes_is_named(repository, key, folder, out):
     text = said(repository, **{key: folder})
     assert f"data.{key} is {folder}, and the pipeline writes {out}" in text and "such as data/own" in text

@@ -182,22 +182,22 @@ def heard(file):
 
 def test_own_proposes_lengths_and_rates_that_fit_and_says_why(file, tmp_path):
     phones = noises(noises(tmp_path / "phones", 0.43, 8000), 2.0, 16000, amount=1)
-    told = use("own", file, PRESETS, str(phones))
+    told = use("own", file, PRESETS, str(phones)).changes
     assert heard(file) == (0.5, 8000, 64, 4000.0)
     assert "audio.seconds: 1.2 → 0.5 (95% of the clips are no longer)" in told
     assert "audio.sample_rate: 16000 → 8000 (40 of 42 clips have it)" in told
     assert "codec.mel.f_max: 8000.0 → 4000.0 (above it nothing is heard)" in told
     before = file.read_text()
-    assert use("own", file, PRESETS) == [] and file.read_text() == before
+    assert use("own", file, PRESETS).changes == [] and file.read_text() == before
 
 
 def test_what_is_proposed_is_no_longer_than_some_seconds_and_no_wider_than_the_codec(file, tmp_path):
-    told = use("own", file, PRESETS, str(noises(tmp_path / "long", 12.4, 44100, amount=2)))
+    told = use("own", file, PRESETS, str(noises(tmp_path / "long", 12.4, 44100, amount=2))).changes
     assert heard(file) == (10.0, 16000, 512, 8000.0)
     assert any("clips are longer, 95% up to 13 s" in line for line in told)
     change(file, "f_max: 8000.0", "f_max: 22050.0")
     change(file, "sample_rate: 16000     # Hz\n    nnls", "sample_rate: 44100     # Hz\n    nnls")
-    told = use("own", file, PRESETS)
+    told = use("own", file, PRESETS).changes
     assert told == ["audio.sample_rate stays 16000; proposed is 44100 (all clips have it)"]
 
 
@@ -206,9 +206,9 @@ def test_own_again_never_replaces_what_the_user_set(file, tmp_path):
     assert heard(file) == (0.5, 16000, 128, 8000.0)
     change(file, "seconds: 0.5 ", "seconds: 0.8 ")
     change(file, "val_fraction: 0.1", "val_fraction: 0.2")
-    told = use("own", file, PRESETS)
+    told = use("own", file, PRESETS).changes
     assert told == ["audio.seconds stays 0.8; proposed is 0.5 (95% of the clips are no longer)"]
-    told = use("own", file, PRESETS, str(noises(tmp_path / "b", 1.9, 8000, amount=2)))
+    told = use("own", file, PRESETS, str(noises(tmp_path / "b", 1.9, 8000, amount=2))).changes
     assert heard(file) == (0.8, 8000, 128, 4000.0) and Params.read(file).split.val_fraction == 0.2
     assert "audio.seconds stays 0.8; proposed is 1.9 (95% of the clips are no longer)" in told
 
