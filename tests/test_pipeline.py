@@ -204,7 +204,7 @@ def test_a_mistake_in_params_is_told_without_a_traceback_and_finished_work_is_ke
     assert list((repo / "models/diffusion").glob("sneeze"))
 
 
-def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
+def test_a_killed_stage_goes_on_with_what_is_whole_and_ends_with_the_same_bits(repo):
     model = repo / "models/diffusion/sneeze/unet/diffusion_pytorch_model.safetensors"
     expected = model.read_bytes()
     killing = (
@@ -222,8 +222,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_model(repo):
     assert model.read_bytes() == expected
     assert not ran(sh("dvc", "repro", "train_diffusion@sneeze", at=repo))
 
-
-def test_unfinished_work_that_is_damaged_is_made_again_with_the_same_bits(repo):
+    # Damaged files of unfinished work
     folder = repo / "data/synthetic/sneeze"
     expected = {path.name: path.read_bytes() for path in folder.glob("*.flac")}
     killing = (
