@@ -14,9 +14,10 @@ from counterpoise.cli.app import app
 from counterpoise.running import worker
 
 STAGES = {
-    "cached": {"cmd": "cat in.txt > cached.txt", "deps": ["in.txt"], "outs": ["cached.txt"]},
+    "sound": {"cmd": "cat in.txt > sound.txt", "deps": ["in.txt"], "outs": ["sound.txt"]},
+    "cached": {"cmd": "echo sound.txt > cached.txt", "deps": ["sound.txt"], "outs": ["cached.txt"]},  # names a file
     "score": {
-        "cmd": "wc -c < cached.txt > score.json",
+        "cmd": "wc -c < $(cat cached.txt) > score.json",
         "deps": ["cached.txt"],
         "outs": [{"score.json": {"cache": False}}],
     },
@@ -52,7 +53,7 @@ def repo(tmp_path, monkeypatch):
     sh("dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "store"), at=repo)
     (repo / "dvc.yaml").write_text(yaml.safe_dump({"stages": STAGES}, sort_keys=False))
     (repo / "params.yaml").write_text("runtime: {device: cpu, precision: fp32, compile: off, threads: 1, workers: 0}\n")
-    (repo / ".gitignore").write_text("/cached.txt\n/logs/\n")
+    (repo / ".gitignore").write_text("/sound.txt\n/cached.txt\n/logs/\n")
     (repo / "in.txt").write_text("sound\n")
     monkeypatch.chdir(repo)
     return repo
@@ -67,17 +68,17 @@ def run(code: int = 0) -> str:
 def test_what_runs_elsewhere_leaves_the_same_here(repo, ray, tmp_path):
     serial = shutil.copytree(repo, tmp_path / "serial")
     sh("dvc", "repro", at=serial)
-    assert "2 stages ran" in run()
-    for name in ("dvc.lock", "score.json", "cached.txt"):
+    assert "3 stages ran" in run()
+    for name in ("dvc.lock", "score.json", "sound.txt", "cached.txt"):
         assert (repo / name).read_bytes() == (serial / name).read_bytes()
     assert not pipeline.ran(sh("dvc", "repro", at=repo))
     assert "Running stage 'score'" in (repo / "logs/score.log").read_text()
 
 
 def test_sounds_that_a_worker_does_not_have_are_told(repo, ray):
-    (repo / ".gitignore").write_text("/cached.txt\n/logs/\n/in.txt\n")
+    (repo / ".gitignore").write_text("/sound.txt\n/cached.txt\n/logs/\n/in.txt\n")
     told = run(code=1)
-    assert "cached: failed" in told and "Not run, because they need it: score" in told
+    assert "sound: failed" in told and "Not run, because they need it: cached, score" in told
 
 
 def test_without_ray_or_a_remote_the_next_command_is_named(repo, ray, monkeypatch):

@@ -114,4 +114,5 @@ def test_waves_hold_what_can_run_together(tmp_path):
     dag = Stages(DIAMOND, set(), tmp_path)
     assert dag.waves(DIAMOND) == [["top", "alone"], ["left", "right"], ["bottom"]]
     assert dag.waves(["right", "bottom"]) == [["right"], ["bottom"]]
+    assert dag.before("bottom") == ["top", "left", "right"] and dag.before("top") == []
     assert dag.needed_by("top") == ["left", "right", "bottom"]

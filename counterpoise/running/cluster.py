@@ -68,7 +68,7 @@ class Cluster:
         order = Order(
             hashlib.sha256(str(self._root).encode()).hexdigest()[:16],
             stage,
-            tuple(sorted(self._dag.needs[stage])),
+            tuple(self._dag.before(stage)),
             worker.pack(self._root, self._known()),
             self._dag.uncached(stage),
             self._force,

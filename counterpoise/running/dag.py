@@ -39,6 +39,14 @@ class Dag:
                 found.add(other)
         return [other for other in self.order if other in found - {name}]
 
+    def before(self, name: str) -> list[str]:
+        """All stages that this one needs, however many lie between, in order."""
+        found = {name}
+        for other in reversed(self.order):
+            if other in found:
+                found |= self.needs[other]
+        return [other for other in self.order if other in found - {name}]
+
     def waves(self, names: Iterable[str]) -> list[list[str]]:
         """These stages by when they can run: those of one wave need none of each other."""
         wave: dict[str, int] = {}

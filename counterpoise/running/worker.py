@@ -26,7 +26,7 @@ class Order:
 
     Attributes:
         repo: names the driver's repository; each has a folder of its own.
-        needs: stages whose outputs are pulled first.
+        needs: stages whose outputs are pulled first: all before it, because a table may name files of any of them.
         files: a tar of the files that git knows or would add.
         uncached: outputs that DVC does not keep in its cache; they travel in the report.
         force: run it even if it is up to date.
