@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,8 +156,6 @@ class Left:
         self._note.write_text(json.dumps(before))
 
     def end(self, finished: bool) -> None:
-        from dvc.utils.serialize import modify_yaml
-
         if not self._note.exists():
             return
         before = json.loads(self._note.read_text())
@@ -164,16 +163,14 @@ class Left:
             added = self._listed(lock)[len(before.get(lock, [])) :]
             wanted = sorted(added, key=lambda name: names.index(name) if name in names else -1)
             if added != wanted:
-                with modify_yaml(str(self._root / lock)) as content:
+                with _edited(self._root / lock) as content:
                     for name in wanted:
                         content["stages"].move_to_end(name)
         if finished:
             self._note.unlink()
 
     def add(self, stage: "Stage", entry: dict) -> None:
-        from dvc.utils.serialize import modify_yaml
-
-        with modify_yaml(str(Path(stage.path).with_suffix(".lock"))) as content:
+        with _edited(Path(stage.path).with_suffix(".lock")) as content:
             if not content:
                 content["schema"] = "2.0"
             content.setdefault("stages", {})[getattr(stage, "name", "")] = entry
@@ -183,6 +180,18 @@ class Left:
 
         path = self._root / lock
         return list(load_yaml(str(path)).get("stages") or {}) if path.exists() else []
+
+
+@contextlib.contextmanager
+def _edited(lock: Path) -> Iterator[dict]:
+    """Change a lock file as DVC does, and never leave half of one where the process is killed."""
+    from dvc.utils.serialize import modify_yaml
+
+    beside = lock.with_name(f"{lock.name}.new")
+    beside.write_bytes(lock.read_bytes() if lock.exists() else b"")
+    with modify_yaml(str(beside)) as content:
+        yield content
+    os.replace(beside, lock)
 
 
 @contextlib.contextmanager
