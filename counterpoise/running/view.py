@@ -9,7 +9,6 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
-from tqdm import tqdm
 
 from counterpoise.core.naming import printable
 from counterpoise.core.progress import INTERVAL, counted
@@ -57,8 +56,8 @@ class View:
             table.add_column(no_wrap=True, justify="right")
             table.add_column(no_wrap=True, overflow="ellipsis", style="dim")
             for each in running:
-                table.add_row(Text(each.stage), tqdm.format_interval(now - each.started), Text(_line(each)))
-            past = tqdm.format_interval(now - self._begun)
+                table.add_row(Text(each.stage), clock(now - each.started), Text(_line(each)))
+            past = clock(now - self._begun)
             ready = f"{self._done + unchanged} of {counted(total, 'stage')} are up to date, {past}"
             shown: RenderableType = Group(table, Text(ready))
             self._live.update(shown)
@@ -66,11 +65,11 @@ class View:
         for each in running:
             if now - self._told[each.stage] >= self._interval:
                 self._told[each.stage] = now
-                self._print(f"{each.stage}, {tqdm.format_interval(now - each.started)}: {_line(each)}")
+                self._print(f"{each.stage}, {clock(now - each.started)}: {_line(each)}")
 
     def ended(self, each: Ended, interrupted: bool, needed_by: list[str]) -> None:
         """A stage has ended."""
-        took = tqdm.format_interval(each.seconds)
+        took = clock(each.seconds)
         if each.code == 0:
             self._done += 1
             what = "restored from the run cache" if each.restored else "done"
@@ -96,3 +95,10 @@ class View:
 def _line(process: AtWork) -> str:
     line = printable(last_line(process.log)).strip()
     return line.removeprefix(f"{process.stage.partition('@')[0]}: ") or "…"
+
+
+def clock(seconds: float) -> str:
+    """Whole minutes and seconds as 01:05, with hours before them where there are some."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
