@@ -6,6 +6,7 @@ other.
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,3 +66,25 @@ def _once(name: str, make: Callable[[Path], None], factory: pytest.TempPathFacto
 def repo(first: Path, tmp_path: Path) -> Path:
     shutil.copytree(first, tmp_path / "repo", symlinks=True)
     return tmp_path / "repo"
+
+
+@pytest.fixture
+def no_programs(tmp_path, monkeypatch):
+    """A PATH without programs."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    return tmp_path / "bin"
+
+
+@pytest.fixture
+def acted_ffmpeg(no_programs):
+    """A stand-in for ffmpeg and ffprobe: one second of a tone for MPEG-4, a complaint for all else."""
+    head = f"#!{sys.executable}\nimport json, sys\npath = next(a[5:] for a in sys.argv if a.startswith('file:'))\n"
+    head += "if open(path, 'rb').read(8)[4:] != b'ftyp':\n    sys.exit(f'[mov @ 0x55d0c3] Invalid data')\n"
+    tone = "import math, struct, wave\nfile = wave.open(sys.argv[-1][5:], 'wb')\n"
+    tone += "file.setparams((1, 2, 16000, 0, 'NONE', ''))\n"
+    tone += "file.writeframes(b''.join(struct.pack('<h', int(9000 * math.sin(i / 5))) for i in range(16000)))\n"
+    form = "print(json.dumps({'streams': [{'sample_rate': '16000', 'channels': 1, 'duration': '1.0'}]}))\n"
+    for name, body in (("ffmpeg", tone), ("ffprobe", form)):
+        (no_programs / name).write_text(head + body)
+        (no_programs / name).chmod(0o755)

@@ -4,7 +4,6 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,28 +18,6 @@ from counterpoise.datasets.settings import Data
 M4A = b"\0\0\0\x20ftypM4A " + bytes(200)
 
 
-@pytest.fixture
-def nothing(tmp_path, monkeypatch):
-    """A PATH without programs."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    return tmp_path / "bin"
-
-
-@pytest.fixture
-def acted(nothing):
-    """A stand-in for ffmpeg and ffprobe: one second of a tone for MPEG-4, a complaint for all else."""
-    head = f"#!{sys.executable}\nimport json, sys\npath = next(a[5:] for a in sys.argv if a.startswith('file:'))\n"
-    head += "if open(path, 'rb').read(8)[4:] != b'ftyp':\n    sys.exit(f'[mov @ 0x55d0c3] Invalid data')\n"
-    tone = "import math, struct, wave\nfile = wave.open(sys.argv[-1][5:], 'wb')\n"
-    tone += "file.setparams((1, 2, 16000, 0, 'NONE', ''))\n"
-    tone += "file.writeframes(b''.join(struct.pack('<h', int(9000 * math.sin(i / 5))) for i in range(16000)))\n"
-    form = "print(json.dumps({'streams': [{'sample_rate': '16000', 'channels': 1, 'duration': '1.0'}]}))\n"
-    for name, body in (("ffmpeg", tone), ("ffprobe", form)):
-        (nothing / name).write_text(head + body)
-        (nothing / name).chmod(0o755)
-
-
 def of(folder, path, **values):
     """What headers and what decoding say of a file beside a good one."""
     good = put(folder / "own/cat/good.wav", sound(0.5))
@@ -50,7 +27,7 @@ def of(folder, path, **values):
     return intake.foresee(files, folder / "raw", data), intake.admit(files, folder / "raw", data)
 
 
-def test_without_ffmpeg_a_file_is_refused_with_the_command_that_converts_it(tmp_path, nothing):
+def test_without_ffmpeg_a_file_is_refused_with_the_command_that_converts_it(tmp_path, no_programs):
     path = tmp_path / "own/cat/a b.m4a"
     path.parent.mkdir(parents=True)
     path.write_bytes(M4A)
@@ -63,7 +40,7 @@ def test_without_ffmpeg_a_file_is_refused_with_the_command_that_converts_it(tmp_
         assert found.rejected.reason[0].endswith("a b.flac'")
 
 
-def test_with_ffmpeg_it_is_decoded_below_raw_and_that_is_said(tmp_path, acted):
+def test_with_ffmpeg_it_is_decoded_below_raw_and_that_is_said(tmp_path, acted_ffmpeg):
     for name in ("x.m4a", "called.wav"):  # by content, not by name
         path = tmp_path / "own/cat" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +54,10 @@ def test_with_ffmpeg_it_is_decoded_below_raw_and_that_is_said(tmp_path, acted):
     assert not list((tmp_path / "raw").glob(".decoded*"))
 
 
-def test_what_ffmpeg_cannot_decode_is_no_sound(tmp_path, acted):
+def test_what_ffmpeg_cannot_decode_is_no_sound(tmp_path, acted_ffmpeg):
     path = tmp_path / "own/cat/x.wma"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"nothing at all")
+    path.write_bytes(b"no_programs at all")
     for found in of(tmp_path, path):
         assert found.rejected.reason.tolist() == [
             "not audio: Format not recognised; ffmpeg cannot decode it: [mov] Invalid data"

@@ -128,3 +128,21 @@ def test_what_decodes_of_a_broken_file_is_heard(tmp_path, sound):
     recording = Recording(str(tmp_path / "half.flac"), FORM, 0.5)
     assert 2 <= len(list(recording.windows())) <= 5
     assert "breaks off" in recording.broken and "of 4 s" in recording.broken
+
+
+def test_what_libsndfile_does_not_read_is_decoded_by_ffmpeg(tmp_path, acted_ffmpeg):
+    path = tmp_path / "phone.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(200))
+    recording = Recording(str(path), FORM, 0.5)
+    assert len(list(recording.windows())) == 2 and recording.broken is None
+    assert recording.seconds == 1.0  # as long as what the stand-in decodes
+    path.write_bytes(b"#!AMR" + bytes(200))
+    with pytest.raises(AudioError, match="ffmpeg cannot decode it"):
+        Recording(str(path), FORM, 0.5)
+
+
+def test_without_ffmpeg_the_command_that_converts_is_told(tmp_path, no_programs):
+    path = tmp_path / "phone.m4a"
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(200))
+    with pytest.raises(AudioError, match="it holds MPEG-4; install ffmpeg .* ffmpeg -i .*phone.m4a"):
+        Recording(str(path), FORM, 0.5)

@@ -1,15 +1,20 @@
 """Sound files of any length as windows of a classifier's length, read a block at a time."""
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import soundfile
 
 from counterpoise.core import audio as forms
 from counterpoise.core.audio import Audio, AudioError
 from counterpoise.core.windows import Windows
-from counterpoise.datasets import intake
+from counterpoise.datasets import foreign, intake
 
+LONGEST = 999_999  # s that ffmpeg decodes of a file, at most
 BLOCK = 2**18  # samples of all channels together that are read at once, at most, where a channel has one
 
 
@@ -25,7 +30,7 @@ class Recording:
     """A sound file that is read once, from its beginning to its end. At most a block and two windows are in memory.
 
     Args:
-        path: any file that libsndfile reads.
+        path: any file that libsndfile reads, or ffmpeg where there is one; what it decodes lies in a temporary file.
         audio: the classifier's form; a window has `audio.seconds`.
         hop: seconds from a window's start to the next one's, above 0, at most `audio.seconds`.
 
@@ -35,18 +40,19 @@ class Recording:
         broken: what is wrong with the file's end, or None; known when :meth:`windows` has ended.
 
     Raises:
-        AudioError: it is no file that libsndfile reads; the message is the reason, without the path.
+        AudioError: it is no file that can be read; the message is the reason, without the path.
         ValueError: `hop` is not allowed.
     """
 
     def __init__(self, path: str, audio: Audio, hop: float) -> None:
         if not 0 < hop <= audio.seconds:
             raise ValueError(f"a hop of {hop:g} s; above 0 and at most {audio.seconds:g} s is allowed")
-        self._path, self._audio, self._sound = path, audio, intake.open_sound(path)
+        self._path, self._audio = path, audio
+        self._sound, complaint = _opened(path)
         self._form = Windows.of(audio.seconds, audio.sample_rate, hop)
         self.sample_rate: int = self._sound.samplerate
         self.seconds = 0.0
-        self.broken: str | None = None
+        self.broken: str | None = complaint or None
 
     def windows(self) -> Iterator[Window]:
         """The windows, in order, as :class:`counterpoise.core.windows.Windows` has them.
@@ -93,3 +99,26 @@ class Recording:
         yield resampler.rest()
         if frames < 0.99 * promised <= intake.UNKNOWN_FRAMES:
             self.broken = f"breaks off: {self.seconds:.3g} s of {promised / self.sample_rate:.3g} s decode"
+
+
+def _opened(path: str) -> tuple[soundfile.SoundFile, str]:
+    """A sound file, by way of ffmpeg where it has to be, and what ffmpeg complained of.
+
+    Raises:
+        AudioError: as :class:`Recording`.
+    """
+    try:
+        return intake.open_sound(path), ""
+    except AudioError:
+        what = foreign.kind(path) if os.path.isfile(path) and os.path.getsize(path) else None
+        if what is None or (what in foreign.LIBSNDFILE and not foreign.has_ffmpeg()):
+            raise
+    if not foreign.has_ffmpeg():
+        raise AudioError(foreign.advice(path, what))
+    with tempfile.TemporaryDirectory(prefix="counterpoise-") as folder:
+        target = Path(folder) / "decoded.wav"
+        try:
+            complaint = foreign.decode(path, target, LONGEST)
+        except foreign.ForeignError as error:
+            raise AudioError(str(error)) from None
+        return intake.open_sound(str(target)), complaint  # an open file outlives its name
