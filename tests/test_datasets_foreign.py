@@ -57,7 +57,7 @@ def test_with_ffmpeg_it_is_decoded_below_raw_and_that_is_said(tmp_path, acted_ff
 def test_what_ffmpeg_cannot_decode_is_no_sound(tmp_path, acted_ffmpeg):
     path = tmp_path / "own/cat/x.wma"
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"no_programs at all")
+    path.write_bytes(b"nothing at all")
     for found in of(tmp_path, path):
         assert found.rejected.reason.tolist() == [
             "not audio: Format not recognised; ffmpeg cannot decode it: [mov] Invalid data"
