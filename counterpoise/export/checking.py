@@ -16,6 +16,7 @@ from counterpoise.inference import classify
 from counterpoise.inference.classify import Classifier, Failure, Source
 
 TOLERANCE = 1e-4  # of a probability
+FAINT = 0.01  # of the noise beside a tone
 LENGTHS = (0.3, 1.0, 1.004, 1.6, 4.3)  # windows that made sounds are long
 
 
@@ -39,6 +40,7 @@ def made_sounds(audio: Audio, folder: Path) -> list[Source]:
         time = np.arange(round(length * audio.seconds * audio.sample_rate)) / audio.sample_rate
         noise = 0.1 * rng.standard_normal((2, len(time))).clip(-4, 4)
         tone = np.stack([0.5 * np.sin(2 * np.pi * 440 * time), 0.2 * np.sin(2 * np.pi * 1760 * time)])
+        tone += FAINT * noise  # as in recordings: where a band is empty, rounding is all that a logarithm sees
         clicks = (rng.random((2, len(time))) < 50 / audio.sample_rate) * 0.9
         sounds = {"noise": noise, "tone": tone, "clicks": clicks, "silence": np.zeros((2, len(time)))}
         for name, wave in sounds.items():
