@@ -20,7 +20,6 @@ from matplotlib import image
 from playwright.sync_api import sync_playwright
 
 from counterpoise.core import audio
-from counterpoise.evaluation import plots
 from counterpoise.evaluation.metrics import METRICS, OF_CLASS
 from counterpoise.report import page
 
@@ -64,7 +63,6 @@ def run_of(labels: list[str], sounds: int, rng: np.random.Generator) -> page.Run
     return page.Run(
         dataset="own",
         metrics=metrics,
-        confusion=plots.confusion_table(seeds),
         names=names,
         sounds=dict.fromkeys(labels, kinds),
         embedding="own cnn",

@@ -15,7 +15,6 @@ from counterpoise.core.settings import Classes, File
 from counterpoise.datasets.settings import Data
 from counterpoise.embeddings.settings import Features
 from counterpoise.embeddings.spectrogram import MelSpectrogram
-from counterpoise.evaluation import plots
 from counterpoise.evaluation import report as results
 from counterpoise.filtering.class_filter import ClassFilter
 from counterpoise.release import folder as release
@@ -76,7 +75,6 @@ def main() -> None:
         page.Run(
             dataset=p.data.dataset,
             metrics=metrics,
-            confusion=plots.confusion_table(metrics["seeds"]),
             names={slug: info.name for slug, info in p.classes.items()},
             sounds=sounds,
             embedding=embedder.name if ear else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 from settings import settings_of
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 from counterpoise.cli import advice, overview
 from counterpoise.cli.app import app
+from counterpoise.cli.params import Params
+from counterpoise.codecs.mel import MelCodec
 from counterpoise.codecs.settings import CodecSettings
 
 WHOLE = Path(__file__).parents[1] / "params.yaml"
@@ -363,11 +366,7 @@ def test_a_collection_that_is_wider_than_what_is_heard(repository):
 
 @pytest.mark.parametrize("rate", [22050, 32000, 44100, 48000, 96000])
 def test_the_codec_that_is_advised_can_be_built(repository, rate):
-    torch = pytest.importorskip("torch")
-    from counterpoise.cli.params import Params
-    from counterpoise.codecs.mel import MelCodec
-
-    values = {key.rpartition(".")[2]: value for key, value in advice._mel_at(Params.read(WHOLE), rate).items()}
+    values = {key.rpartition(".")[2]: value for key, value in advice.mel_at(Params.read(WHOLE), rate).items()}
     codec = MelCodec("mel", settings_of(CodecSettings, mel=values), torch.device("cpu"))
     assert codec.sample_rate == rate and codec.hop / rate == pytest.approx(0.01, rel=0.01)
 

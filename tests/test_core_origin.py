@@ -45,5 +45,5 @@ def test_models_are_gathered_by_what_made_them_and_told_where_it_was_not_this_ma
     assert [machine["made"] for machine in machines] == [["base", "bark"], ["howl"]]
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/machine.json").write_text(json.dumps(machines))
-    (line,) = command._elsewhere()
+    (line,) = command.elsewhere()
     assert line.startswith("made elsewhere: 1 model (howl …): processor Z80 there, ")

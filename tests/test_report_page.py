@@ -16,7 +16,6 @@ from matplotlib import image
 from playwright.sync_api import Page, sync_playwright
 
 from counterpoise.core import audio
-from counterpoise.evaluation import plots
 from counterpoise.release.folder import About
 from counterpoise.report import page as report
 
@@ -73,7 +72,6 @@ def run_of(**changes: object) -> report.Run:
                 }
             },
         },
-        "confusion": plots.confusion_table(metrics["seeds"]),
         "names": NAMES,
         "sounds": {label: {"real": 6, "roundtrip": 6, "classic": 6, "diffusion": 15} for label in LABELS},
         "embedding": "own cnn",

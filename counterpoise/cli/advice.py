@@ -4,7 +4,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from counterpoise.core import CounterpoiseError, tables
 from counterpoise.core.naming import printable
 from counterpoise.datasets import intake, summary, survey
 from counterpoise.datasets.duplicates import Duplicates
+from counterpoise.datasets.listing import Remark
 from counterpoise.datasets.survey import Survey
 from counterpoise.splits import balance, split
 
@@ -27,25 +28,13 @@ WIDER = 32000  # Hz, the rate that is advised where classes may differ above wha
 
 
 @dataclass(frozen=True)
-class Advice:
+class Advice(Remark):
     """One thing to look at.
 
     Attributes:
-        about: a word that programs can rely on.
-        what: what is so, with the value.
-        why: what follows from it.
-        do: what to do about it.
-        details: files or classes that it is about, a line each.
-        settings: values of params.yaml that would mend it, by dotted key.
         stops: the stage that will stop for it; None where the run goes on.
     """
 
-    about: str
-    what: str
-    why: str
-    do: str
-    details: tuple[str, ...] = ()
-    settings: dict[str, object] = field(default_factory=dict)
     stops: str | None = None
 
 
@@ -383,7 +372,7 @@ def _narrow_codec(p: Params) -> Iterator[Advice]:
     settings: dict[str, object] = {"audio.sample_rate": max(8000, round(2 * top))}
     do = f"Let classifiers hear no more: set audio.sample_rate to {settings['audio.sample_rate']}."
     if p.codec.name == "mel":
-        settings = _mel_at(p, p.audio.sample_rate)
+        settings = mel_at(p, p.audio.sample_rate)
         do = f"Let the codec keep as much: {p.audio.sample_rate:,} Hz, with frames as long as now."
     yield Advice(
         "narrow_codec",
@@ -410,7 +399,7 @@ def _narrow_hearing(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
     }
     top = codec_top(p.codec)
     if p.codec.name == "mel" and top is not None and top < NEAR * rate / 2:
-        settings |= _mel_at(p, rate)
+        settings |= mel_at(p, rate)
     elif p.codec.name == "encodec_24khz":
         settings["codec.name"] = "encodec_48khz"
     yield Advice(
@@ -422,7 +411,7 @@ def _narrow_hearing(p: Params, clips: pd.DataFrame) -> Iterator[Advice]:
     )
 
 
-def _mel_at(p: Params, rate: int) -> dict[str, object]:
+def mel_at(p: Params, rate: int) -> dict[str, object]:
     """The mel codec at another rate in Hz, with frames that last as long as now."""
     mel = p.codec.mel
     if mel.sample_rate >= NEAR * rate:

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from counterpoise.arms.arm import BASELINE
 from counterpoise.assessment.measures import CLASSIC, TRAINING, VARIATIONS
 from counterpoise.assessment.measures import ROUND_TRIP as ROUND_TRIPS
+from counterpoise.evaluation import plots
 from counterpoise.evaluation.metrics import HEADLINES, METRICS, OF_CLASS
 from counterpoise.evaluation.scores import by_size
 from counterpoise.release.folder import About
@@ -38,7 +38,6 @@ class Run:
     Attributes:
         dataset: `data.dataset`.
         metrics: the views of `metrics/`, by file name: summary, per_class, seeds, answer, errors, generated, data.
-        confusion: what `evaluation.plots.confusion_table` gives.
         names: what people read, by slug.
         sounds: how many of each kind there are to hear, by slug.
         embedding: whose embeddings the class filter hears with; None where there is no filter.
@@ -48,7 +47,6 @@ class Run:
 
     dataset: str
     metrics: Mapping[str, dict]
-    confusion: pd.DataFrame
     names: dict[str, str]
     sounds: dict[str, dict[str, int]]
     embedding: str | None
@@ -83,7 +81,7 @@ def write(run: Run, folder: Path) -> None:
 def context(run: Run) -> dict:
     """What the template reads."""
     answer, seeds = run.metrics["answer"], run.metrics["seeds"]
-    order = by_size(seeds["train_clips"])
+    order, confused = by_size(seeds["train_clips"]), plots.confusion_table(seeds)
     models = [
         {
             "name": model,
@@ -95,7 +93,7 @@ def context(run: Run) -> dict:
                 charts.classes(run.metrics["per_class"][model], seeds["train_clips"], run.names, kind)
                 for kind in OF_CLASS
             ],
-            "confusion": charts.confusion(run.confusion, model, run.names, order),
+            "confusion": charts.confusion(confused, model, run.names, order),
         }
         for model in answer["scores"]
     ]
@@ -108,7 +106,6 @@ def context(run: Run) -> dict:
         "recordings": run.metrics["data"]["partitions"],
         "baseline": BASELINE,
         "metrics": {name: metric.title for name, metric in METRICS.items()},
-        "headlines": HEADLINES,
         "made": _made(run),
         "kinds": {kind: read for kind, read in KINDS.items() if any(kind in own for own in run.sounds.values())},
         "first": ([slug for slug in order if DIFFUSION in run.sounds[slug]] or order)[-1],
@@ -172,7 +169,6 @@ def _made(run: Run) -> list[dict]:
                 if key in own["sets"]
             ],
             "rejected": own.get("rejected"),
-            "near_copies": own["near_copies"],
         }
         for slug, own in classes.items()
         if slug in run.names

@@ -48,14 +48,14 @@ def verify(remote: str | None, mend: bool, say: Callable[[str], object]) -> bool
             report = _look(repo, remote, say)
         for name in _unverified(repo):
             say(f"remote {name} is not verified when it is pulled from: `dvc remote modify {name} verify true`")
-    for line in _elsewhere():
+    for line in elsewhere():
         say(line)
     todo = telling.advice(report, remote)
     say("\n".join(["Run:", *(f"  {line}" for line in todo)]) if todo else "All of it is whole.")
     return not todo
 
 
-def _elsewhere() -> list[str]:
+def elsewhere() -> list[str]:
     """Which models another kind of machine, other libraries or another precision have trained than are here."""
     try:
         machines = json.loads(MACHINES.read_text())
